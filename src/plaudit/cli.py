@@ -1,0 +1,298 @@
+"""The ``plaudit`` command: one command a stage, and ``run`` for a recipe.
+
+Nothing heavy is imported before a stage is asked for. Exit codes: 0 done, 1 the run failed,
+2 the user's mistake (one line, no traceback), 130 interrupted. What is neither keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperCommand
+
+import plaudit
+from plaudit.mistakes import explain
+from plaudit.pipeline import STAGES
+
+app = typer.Typer(
+    name="plaudit",
+    help="Teach language models from feedback: reward, optimise, evaluate, report.",
+    epilog="Begin with: plaudit run demo, or for your own model and data: plaudit init",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_SUMMARIES = {
+    "pretrain": "Make a small language model and its tokenizer from text.",
+    "sft": "Imitate demonstrations; loss on the assistant's tokens.",
+    "reward": "Learn a reward model from preferences and ratings.",
+    "preference": "Optimise a policy on preferences directly (DPO).",
+    "rl": "Optimise a policy against a reward (PPO, GRPO, RLOO).",
+    "evaluate": "Compare policies on held-out prompts under a judge.",
+    "report": "Write the report of a run as one HTML page.",
+}
+_HERE = Path(plaudit.__file__).parent
+_TEMPLATE = "starter"
+_HUB_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Options as key=value, laid over the file's.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
+
+
+class StageCommand(TyperCommand):
+    """A command whose help lists every option of its stage."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        assert self.name is not None
+        _quiet()
+        Console().print(_options_table(self.name))
+
+
+def _stage_command(stage: str) -> None:
+    @app.command(stage, cls=StageCommand, help=_SUMMARIES[stage])
+    def command(
+        overrides: Overrides = None,
+        config: Annotated[
+            Path | None, typer.Option("--config", "-c", help="YAML file of options.")
+        ] = None,
+        output: Annotated[
+            Path | None, typer.Option("--output", "-o", help="Directory to write.")
+        ] = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        run_stage(stage, overrides or [], config, output, dry_run)
+
+
+for _stage in STAGES:
+    _stage_command(_stage)
+
+
+@app.command("run")
+def run_recipe(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, or demo, which ships.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="variables.NAME=value, steps.NAME.OPTION=value or output=DIR."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run a recipe: skip the steps that are done, resume the one that was cut off."""
+    from plaudit.pipeline import plan, read_recipe, run
+
+    _quiet()
+    read = read_recipe(_recipe_path(recipe), overrides or [])
+    if dry_run:
+        print(f"Steps of {read.output}")
+        Console().print(_plan_table(read, plan(read)))
+        return
+    _prepare_process()
+    for step, artifact, before in run(read):
+        state = "already done" if before else f"{artifact.seconds:.1f} s"
+        print(f"{step.name}: {state}, {artifact.path}")
+    for name in read.publish:
+        print(f"wrote {read.output / name}")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("recipe.yaml"),
+    model: Annotated[str, typer.Option(help="Your model: a path or a hub's org/name.")] = (
+        "Qwen/Qwen3-0.6B"
+    ),
+    demonstrations: Annotated[
+        str, typer.Option(help="Your demonstrations: a file or a hub's org/name.")
+    ] = "sft.jsonl",
+    preferences: Annotated[
+        str, typer.Option(help="Your preferences: a file or a hub's org/name.")
+    ] = "preferences.jsonl",
+) -> None:
+    """Write a commented starter recipe for your own model and data."""
+    from plaudit.artifacts import write_text
+
+    if path.exists():
+        raise ValueError(f"{path}: exists already; choose another name: plaudit init NAME.yaml")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"{path}: {path.parent} is no directory; make it first")
+    named = {"model": model, "demonstrations": demonstrations, "preferences": preferences}
+    template = (_HERE / "recipes" / f"{_TEMPLATE}.yaml").read_text(encoding="utf-8")
+    write_text(path, _filled_in(template, named))
+    print(f"wrote {path}; look through it, then: plaudit run {path} --dry-run")
+    for missing in _not_there(named):
+        print(f"still to come: {missing}")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        print(plaudit.__version__)
+        raise typer.Exit
+
+
+def run_stage(
+    stage: str, overrides: list[str], config: Path | None, output: Path | None, dry_run: bool
+) -> None:
+    """Resolve one stage's options and run it.
+
+    Raises:
+        ValueError: an option is wrong, or no output was named.
+    """
+    from plaudit.artifacts import check_output, is_done
+    from plaudit.config import make_config
+    from plaudit.pipeline import stage_module
+
+    values = _stage_options(stage, overrides, config)
+    if output is None and not dry_run:
+        raise ValueError(f"--output: required, but not given; for example --output runs/{stage}")
+    _quiet()
+    module = stage_module(stage)
+    resolved = make_config(module.CONFIG, values, str(config or stage))
+    if output is None or dry_run:
+        print(resolved.model_dump_json(indent=2))
+        return
+    inputs = module.inputs(resolved)
+    check_output(output, stage=stage, inputs=inputs)
+    if is_done(output, stage=stage, config=resolved.model_dump(mode="json"), inputs=inputs):
+        print(f"{output}: already done")
+        return
+    _prepare_process()
+    artifact = module.run(resolved, output)
+    Console().print_json(data=artifact.metrics)
+    print(f"{artifact.seconds:.1f} s, {artifact.path}")
+
+
+def main() -> None:
+    """The command's entry point."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == 130:
+            _fail("interrupted; the same command goes on from the last checkpoint", 130)
+        raise
+    except Exception as error:
+        if explanation := explain(error):
+            _fail(*explanation)
+        raise
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"plaudit: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _stage_options(stage: str, overrides: list[str], config: Path | None) -> dict[str, Any]:
+    from plaudit.config import apply_overrides, read_yaml
+
+    if config is None and not overrides:
+        raise ValueError(
+            f"{stage}: no options given; expected plaudit {stage} --output DIR with key=value or "
+            f"--config FILE (plaudit {stage} --help lists every option)"
+        )
+    values = apply_overrides(read_yaml(config) if config else {}, overrides)
+    if "steps" in values:
+        raise ValueError(f"{config or stage}: steps: this is a recipe; use plaudit run")
+    if "output" in values:
+        raise ValueError(f"{config or stage}: output: no option; use --output {values['output']}")
+    return values
+
+
+def _recipe_path(name: str) -> Path:
+    """A recipe that ships, or a file."""
+    ships = {file.stem: file for file in (_HERE / "recipes").glob("*.yaml")}
+    if name == _TEMPLATE:
+        raise ValueError(f"{name}: a template, filled in by plaudit init")
+    path = ships.get(name, Path(name))
+    if not path.exists():
+        known = ", ".join(sorted(ships.keys() - {_TEMPLATE})) or "none"
+        raise ValueError(f"{name}: no such recipe file, and none of those that ship ({known})")
+    return path
+
+
+def _filled_in(template: str, values: dict[str, str]) -> str:
+    """The template with its places taken; a JSON string is YAML whatever stands in it."""
+    import json
+
+    for name, value in values.items():
+        template = template.replace(f"<{name.upper()}>", json.dumps(value, ensure_ascii=False))
+    return template
+
+
+def _not_there(named: dict[str, str]) -> list[str]:
+    from plaudit.formats import local_inputs
+
+    missing = []
+    for option, value in named.items():
+        try:
+            local_inputs(**{option: value})
+        except ValueError as error:
+            missing.append(str(error))
+    return missing
+
+
+def _prepare_process() -> None:
+    """What the heavy libraries are told before a stage begins."""
+    import torch
+    from huggingface_hub.utils import enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    from plaudit.models import keep_freed_memory
+
+    keep_freed_memory()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(os.cpu_count() or 1)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    if _HUB_BARS not in os.environ:
+        enable_progress_bars()  # of downloads, which can take long
+
+
+def _quiet() -> None:
+    """Our notices stand plainly, libraries' only where they warn; bars are for terminals."""
+    import logging
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault(_HUB_BARS, "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("plaudit").setLevel(logging.INFO)
+
+
+def _options_table(stage: str) -> Table:
+    from plaudit.config import options
+    from plaudit.pipeline import stage_module
+
+    title = f"Options of {stage}, as key=value or in the --config file"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("option", no_wrap=True)
+    table.add_column("default", overflow="fold", max_width=16)
+    table.add_column("meaning")
+    for name, kind, default, meaning in options(stage_module(stage).CONFIG):
+        told = f"{escape(meaning)} [dim]({escape(kind)})[/]"
+        table.add_row(f"[bold cyan]{escape(name)}[/]", escape(default), told)
+    return table
+
+
+def _plan_table(recipe: Any, states: dict[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("step", "stage", "will", "after"):
+        table.add_column(column, overflow="fold")
+    words = {"done": "skip (done)", "resume": "resume", "run": "run"}
+    for step in recipe.steps:
+        table.add_row(step.name, step.stage, words[states[step.name]], ", ".join(step.after))
+    return table

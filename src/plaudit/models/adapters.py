@@ -1,0 +1,226 @@
+"""All roles on one frozen backbone: LoRA adapters and scalar heads.
+
+The reference is the backbone with the adapters off; policy, critic and reward are an adapter each,
+critic and reward with a scalar head. Four models become one and some megabytes.
+
+Shapes: as in ``roles``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel
+from peft.tuners.lora import Linear, LoraLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.pytorch_utils import Conv1D
+
+from plaudit.models.forward import hidden_states, layout_of
+from plaudit.models.layout import Layout, TreeBatch
+from plaudit.models.loading import init_scalar_head, save_model
+from plaudit.models.roles import by_role, language_outputs, scalar_outputs
+
+HEAD_FILE = "score.safetensors"
+
+
+class AdapterRoles:
+    """Roles as adapters on one language model.
+
+    Between calls the policy's adapter is the active one, so that the backbone can be sampled from
+    as it stands.
+
+    Args:
+        base: the language model whose weights every role shares; they are frozen.
+        trained: the roles to give an adapter; all but ``policy`` get a scalar head, in float32.
+        r, alpha: rank of the adapters, and their scale as ``alpha / r``.
+
+    Raises:
+        ValueError: a reward model is to be trained, of a family that could not be saved as one.
+    """
+
+    def __init__(
+        self,
+        base: PreTrainedModel,
+        trained: Iterable[str],
+        *,
+        r: int,
+        alpha: int,
+        seed: int,
+    ) -> None:
+        self.trained = tuple(trained)
+        if "reward" in self.trained:
+            _check_scalar(type(base.config))
+        self.layout: Layout = layout_of(base)
+        self._base = base
+        lora = LoraConfig(
+            r=r,
+            lora_alpha=alpha,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+            # GPT-2's layers hold their weights transposed.
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._peft = PeftModel(base, lora, adapter_name=self.trained[0])
+            for role in self.trained[1:]:
+                self._peft.add_adapter(role, lora)
+        self._heads: dict[str, nn.Linear] = {}
+        for i, role in enumerate(self.trained):
+            if role != "policy":
+                head = nn.Linear(base.config.hidden_size, 1, bias=False, device=base.device)
+                init_scalar_head(head, seed + i)
+                self._heads[role] = head
+        self._rest()
+
+    def outputs(
+        self, batch: TreeBatch, names: Iterable[str], *, temperature: float = 1.0
+    ) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for role, wanted in by_role(names).items():
+            learned = role in self.trained
+            with torch.set_grad_enabled(torch.is_grad_enabled() and learned), self._as(role):
+                flat_XD = hidden_states(self._base, batch).flatten(0, 1)
+                if role in self._heads:
+                    found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
+                else:
+                    found |= language_outputs(role, wanted, self._base, flat_XD, batch, temperature)
+        return found
+
+    def model(self, role: str) -> PreTrainedModel:
+        assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"
+        return self._base
+
+    def parameters(self, role: str) -> dict[str, nn.Parameter]:
+        named = {n: p for n, p in self._base.named_parameters() if f".{role}." in n}
+        if role in self._heads:
+            named |= {f"score.{n}": p for n, p in self._heads[role].named_parameters()}
+        return named
+
+    def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+        """Write the role with its adapter merged into a copy of the backbone's weights.
+
+        Raises:
+            ValueError: transformers has no scalar head for the backbone's family.
+        """
+        save_model(self._merged(role), tokenizer, path)
+
+    def save_adapter(self, role: str, path: Path) -> None:
+        """Write the adapter alone, in PEFT's format, and the scalar head beside it."""
+        self._peft.save_pretrained(str(path), selected_adapters=[role], save_embedding_layers=False)
+        if role in self._heads:
+            save_file({"weight": self._heads[role].weight.detach()}, path / role / HEAD_FILE)
+
+    def load_adapter(self, role: str, path: Path) -> None:
+        """Begin a role from an adapter (and head) that ``save_adapter`` wrote.
+
+        Raises:
+            ValueError: the adapter cannot be read, or is of another rank, scale or backbone.
+        """
+        saved, scale = _read_adapter(path, with_head=role in self._heads)
+        own = {_peft_name(name, role): p for name, p in self.parameters(role).items()}
+        for name in sorted(own.keys() | saved.keys()):
+            if name not in own or name not in saved or own[name].shape != saved[name].shape:
+                raise ValueError(f"{path}: an adapter of another rank or backbone ({name})")
+        lora = self._peft.peft_config[role]
+        assert isinstance(lora, LoraConfig)
+        if scale != (lora.r, lora.lora_alpha):
+            raise ValueError(
+                f"{path}: an adapter with r, alpha = {scale}; expected {(lora.r, lora.lora_alpha)}"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(saved[name])
+
+    def _weights(self, role: str) -> dict[str, Tensor]:
+        """The backbone's weights with the role's adapter added, by the backbone's own names.
+
+        The backbone is left alone: merging in place and back would round its weights.
+        """
+        weights = {
+            name.replace(".base_layer", ""): tensor
+            for name, tensor in self._base.state_dict().items()
+            if ".lora_" not in name
+        }
+        for name, layer in self._base.named_modules():
+            if isinstance(layer, LoraLayer) and role in self.trained:
+                assert isinstance(layer, Linear), f"cannot merge {type(layer).__name__}"
+                base = weights[f"{name}.weight"]
+                merged = base.float() + layer.get_delta_weight(role).float()
+                weights[f"{name}.weight"] = merged.to(base.dtype)
+        return weights
+
+    @torch.no_grad()
+    def _merged(self, role: str) -> PreTrainedModel:
+        """A plain model that answers as the role does."""
+        weights = self._weights(role)
+        config = type(self._base.config).from_dict(self._base.config.to_dict())
+        if role not in self._heads:
+            merged = type(self._base)(config)
+            merged.generation_config = self._base.generation_config
+        else:
+            _check_scalar(type(config))
+            config.num_labels = 1
+            merged = AutoModelForSequenceClassification.from_config(config)
+            weights["score.weight"] = self._heads[role].weight.detach()
+        nn.Module.to(merged, self._base.dtype)
+        missing, _ = merged.load_state_dict(weights, strict=False)
+        assert not missing, f"not merged: {missing}"
+        return merged
+
+    @contextmanager
+    def _as(self, role: str) -> Iterator[None]:
+        """With the role's adapter active, or with none for the reference."""
+        assert role in (*self.trained, "reference"), f"no such role: {role}"
+        try:
+            if role in self.trained:
+                self._peft.set_adapter(role)
+                yield
+            else:
+                with self._peft.disable_adapter():
+                    yield
+        finally:
+            self._rest()
+
+    def _rest(self) -> None:
+        """PEFT freezes all adapters but the active one; here every trained role learns."""
+        self._peft.set_adapter("policy" if "policy" in self.trained else self.trained[0])
+        for role in self.trained:
+            for parameter in self.parameters(role).values():
+                parameter.requires_grad_(True)
+
+
+def _check_scalar(config: type) -> None:
+    if config not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise ValueError(f"{config.__name__}: transformers has no scalar head for it")
+
+
+def _peft_name(name: str, role: str) -> str:
+    """What PEFT's files call a parameter; the head's name stays."""
+    if name.startswith("score."):
+        return name
+    return f"base_model.model.{name}".replace(f".{role}.weight", ".weight")
+
+
+def _read_adapter(path: Path, *, with_head: bool) -> tuple[dict[str, Tensor], tuple[int, int]]:
+    """An adapter's tensors (and head) by PEFT's names, and its rank and alpha."""
+    try:
+        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors = load_file(path / "adapter_model.safetensors")
+        if with_head:
+            tensors["score.weight"] = load_file(path / HEAD_FILE)["weight"]
+        return tensors, (config["r"], config["lora_alpha"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ValueError(f"{path}: not an adapter that can be read ({error})") from error

@@ -1,0 +1,133 @@
+"""Roles: policy, reference, critic and reward, on separate weights or on one backbone.
+
+A learner asks for quantities by name, ``policy.logprobs`` or ``critic.values``; which weights
+answer is settled here. Both kinds give equal answers for equal weights.
+
+Shapes: N policy tokens, M branches, B rows, T positions, D hidden size, X = B * T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from plaudit.models.forward import hidden_states, layout_of, token_logprobs
+from plaudit.models.layout import Layout, TreeBatch
+from plaudit.models.loading import save_model, scalar_head
+
+_LANGUAGE = ("logprobs", "entropy")
+_SCALAR = ("values", "scores")
+
+
+class Roles(Protocol):
+    """The models of a run, by role."""
+
+    @property
+    def layout(self) -> Layout:
+        """How trees are laid out for all of them."""
+        ...
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The roles whose weights are learned."""
+        ...
+
+    def outputs(
+        self, batch: TreeBatch, names: Iterable[str], *, temperature: float
+    ) -> dict[str, Tensor]:
+        """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N],
+        ``critic.values`` [N], ``reward.scores`` [M]."""
+        ...
+
+    def model(self, role: str) -> PreTrainedModel:
+        """The model that answers for a role, to sample from or to look at."""
+        ...
+
+    def parameters(self, role: str) -> dict[str, nn.Parameter]:
+        """What is learned of a role, by name."""
+        ...
+
+    def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+        """Write a role as a plain Hugging Face checkpoint."""
+        ...
+
+
+class SeparateRoles:
+    """One model a role.
+
+    Args:
+        models: causal language models and scalar models by role.
+        trained: the roles whose weights are learned; all others are frozen.
+    """
+
+    def __init__(self, models: Mapping[str, PreTrainedModel], trained: Iterable[str]) -> None:
+        self._models = dict(models)
+        self.trained = tuple(trained)
+        for role, model in self._models.items():
+            model.requires_grad_(role in self.trained)
+        layouts = {layout_of(model) for model in self._models.values()}
+        self.layout: Layout = "rows" if "rows" in layouts else "tree"
+
+    def outputs(
+        self, batch: TreeBatch, names: Iterable[str], *, temperature: float = 1.0
+    ) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for role, wanted in by_role(names).items():
+            model = self._models[role]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and role in self.trained):
+                flat_XD = hidden_states(model, batch).flatten(0, 1)
+                if wanted <= set(_LANGUAGE):
+                    found |= language_outputs(role, wanted, model, flat_XD, batch, temperature)
+                else:
+                    found |= scalar_outputs(role, wanted, scalar_head(model), flat_XD, batch)
+        return found
+
+    def model(self, role: str) -> PreTrainedModel:
+        return self._models[role]
+
+    def parameters(self, role: str) -> dict[str, nn.Parameter]:
+        return dict(self._models[role].named_parameters())
+
+    def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+        save_model(self._models[role], tokenizer, path)
+
+
+def by_role(names: Iterable[str]) -> dict[str, set[str]]:
+    """``["policy.logprobs", "policy.entropy"]`` as ``{"policy": {"logprobs", "entropy"}}``."""
+    wanted: dict[str, set[str]] = {}
+    for name in names:
+        role, _, quantity = name.partition(".")
+        assert quantity in _LANGUAGE + _SCALAR, f"no such quantity: {name}"
+        wanted.setdefault(role, set()).add(quantity)
+    return wanted
+
+
+def language_outputs(
+    role: str,
+    wanted: set[str],
+    model: PreTrainedModel,
+    flat_XD: Tensor,
+    batch: TreeBatch,
+    temperature: float,
+) -> dict[str, Tensor]:
+    """The language head at the positions that predict policy tokens, and nowhere else."""
+    hidden_ND = flat_XD[batch.predict_N]
+    logprob_N, entropy_N = token_logprobs(model, hidden_ND, batch.target_N, temperature=temperature)
+    found = {"logprobs": logprob_N, "entropy": entropy_N}
+    return {f"{role}.{name}": found[name] for name in wanted}
+
+
+def scalar_outputs(
+    role: str, wanted: set[str], head: nn.Linear, flat_XD: Tensor, batch: TreeBatch
+) -> dict[str, Tensor]:
+    """A value judges the state before each token, a score the response at its last token."""
+    at = {"values": batch.predict_N, "scores": batch.end_M}
+    return {
+        f"{role}.{name}": head(flat_XD[at[name]].to(head.weight.dtype))[:, 0].float()
+        for name in wanted
+    }

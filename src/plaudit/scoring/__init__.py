@@ -1,0 +1,18 @@
+"""Scoring: rollouts in, scores out, whatever gives them."""
+
+from plaudit.scoring.functions import FunctionScorer
+from plaudit.scoring.protocol import Scorer
+from plaudit.scoring.reward_model import RewardModelScorer, open_reward_model, rollout_trees
+from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
+
+__all__ = [
+    "FunctionScorer",
+    "RewardModelScorer",
+    "Scorer",
+    "ToolChecks",
+    "Tools",
+    "check_turn",
+    "load_tools",
+    "open_reward_model",
+    "rollout_trees",
+]

@@ -1,0 +1,77 @@
+"""The models of a reinforcement-learning run: policy, reference, critic, and the scorer's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from plaudit.artifacts import Artifact, hash_input, read_artifact
+from plaudit.models import AdapterRoles, Roles, SeparateRoles, load_language_model
+from plaudit.models import load_scalar_model as load_scalar
+from plaudit.scoring import FunctionScorer, Scorer, open_reward_model
+from plaudit.stages.rl_options import RLConfig
+
+log = logging.getLogger(__name__)
+
+
+def open_roles(config: RLConfig) -> Roles:
+    """Policy, reference and, where the algorithm has one, critic.
+
+    With adapters they share one backbone; the critic begins as the reward model's adapter and head
+    where that is an adapter on this very backbone, else as a new one.
+    """
+    said = {"precision": config.precision, "trust_remote_code": config.trust_remote_code}
+    policy = load_language_model(config.model, **said)
+    if config.lora_r:
+        return _adapter_roles(config, policy)
+    models = {"policy": policy, "reference": load_language_model(config.model, **said)}
+    if config.critic is not None:
+        models["critic"] = load_scalar(_critic_source(config), seed=config.seed, **said)
+    return SeparateRoles(models, trained=config.learning_rates)
+
+
+def open_scorer(config: RLConfig, tokenizer: PreTrainedTokenizerBase) -> Scorer:
+    """The reward model, or the user's function."""
+    if config.reward_function is not None:
+        return FunctionScorer(config.reward_function)
+    assert config.reward_model is not None
+    return open_reward_model(
+        config.reward_model,
+        policy_tokenizer=tokenizer,
+        precision=config.precision,
+        standardised=config.reward_normalisation == "reference",
+        token_budget=2 * config.micro_batch_tokens,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
+    roles = AdapterRoles(
+        base,
+        config.learning_rates,
+        r=config.lora_r,
+        alpha=config.lora_alpha,
+        seed=config.seed,
+    )
+    if config.critic is not None:
+        source = read_artifact(Path(_critic_source(config)))
+        if source is not None and _is_adapter_on(config.model, source):
+            roles.load_adapter("critic", source.path / "adapter" / "reward")
+        else:
+            log.info("the critic begins as a new adapter: there is no reward adapter on this model")
+    return roles
+
+
+def _is_adapter_on(model: str, reward: Artifact) -> bool:
+    path = Path(model)
+    same = path.exists() and reward.record["inputs"].get("model") == hash_input(path)
+    return same and (reward.path / "adapter").is_dir()
+
+
+def _critic_source(config: RLConfig) -> str:
+    assert config.critic is not None
+    source = config.critic.model or config.reward_model
+    assert source is not None, "the config's validator asks for one"
+    return source

@@ -1,0 +1,175 @@
+"""Sampling: the same seed gives the same text, with the learner's own log-probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from plaudit.models import SeparateRoles, collate
+from plaudit.records import Prompt, Rollout
+from plaudit.sampling import LocalSampler, SamplingParams, choose_tokens, filter_logprobs
+from plaudit.text import Tokens, Tree
+from tests.tiny import BRANCHING, FAMILIES, tiny_language_model
+
+
+class DigitRenderer:
+    """Stands at the tokenizer's border: a prompt's text is its token ids."""
+
+    stop_ids = (2, 7)
+
+    def prompt(self, content: str) -> np.ndarray:
+        return np.array([int(x) for x in content.split()], dtype=np.int32)
+
+    def text(self, ids: np.ndarray) -> str:
+        return " ".join(map(str, ids))
+
+
+def prompts(lengths=(3, 9, 1, 6, 4)) -> list[Prompt]:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(map(str, rng.integers(3, 60, n))) for n in lengths]
+    return [Prompt(id=f"p{i}", conversation=f"p{i}", content=t) for i, t in enumerate(texts)]
+
+
+def sampler(family: str = "llama", slots: int = 8, **options) -> LocalSampler:
+    return LocalSampler(tiny_language_model(family), DigitRenderer(), slots=slots, **options)  # pyright: ignore[reportArgumentType]
+
+
+PARAMS = SamplingParams(max_tokens=12, seed=3)
+
+
+def tree_of(rollout: Rollout) -> Tree:
+    tokens = Tokens(ids=rollout.ids, mask=np.ones(len(rollout.ids), bool))
+    return Tree(id=rollout.prompt.id, prompt_P=rollout.prompt_ids, branches=(tokens,))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logprobs_equal_the_learners(family: str):
+    rollouts = sampler(family).sample(prompts(), 3, PARAMS)
+    roles = SeparateRoles({"policy": tiny_language_model(family)}, trained=[])
+    batch = collate([tree_of(r) for r in rollouts], layout=roles.layout)
+    learned = roles.outputs(batch, ["policy.logprobs"], temperature=1.0)["policy.logprobs"]
+    sampled = np.concatenate([r.logprobs for r in rollouts])
+    assert len(sampled) > 100
+    np.testing.assert_allclose(sampled, learned.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "mistral", "opt"])
+def test_a_response_does_not_depend_on_what_else_is_in_the_batch(family: str):
+    together = sampler(family, slots=32).sample(prompts(), 4, PARAMS)
+    crowded = sampler(family, slots=3, prefill_tokens=8).sample(prompts(), 4, PARAMS)
+    alone = [r for p in prompts() for r in sampler(family, slots=1).sample([p], 4, PARAMS)]
+    for a, b, c in zip(together, crowded, alone, strict=True):
+        assert (a.prompt.id, a.index) == (b.prompt.id, b.index) == (c.prompt.id, c.index)
+        assert a.ids.tolist() == b.ids.tolist() == c.ids.tolist()
+
+
+@pytest.mark.parametrize("family", BRANCHING)
+def test_greedy_equals_transformers_generate(family: str):
+    model = tiny_language_model(family)
+    greedy = SamplingParams(max_tokens=10, temperature=0)
+    for rollout in sampler(family).sample(prompts(), 1, greedy):
+        ids = torch.as_tensor(rollout.prompt_ids)[None].long()
+        expected = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=10,
+            do_sample=False,
+            eos_token_id=[2, 7],
+            pad_token_id=0,
+        )[0, ids.shape[1] :]
+        assert rollout.ids.tolist() == expected.tolist()[: len(rollout.ids)]
+
+
+def test_a_response_ends_at_any_stop_token_or_at_the_limit():
+    rollouts = sampler().sample(prompts(), 16, PARAMS)
+    reasons = {r.finish_reason for r in rollouts}
+    assert reasons == {"stop", "length"}
+    last = {int(r.ids[-1]) for r in rollouts if r.finish_reason == "stop"}
+    assert last == {2, 7}
+    for r in rollouts:
+        assert not np.isin(r.ids[:-1], [2, 7]).any()
+        assert len(r.ids) == 12 or r.finish_reason == "stop"
+
+
+def test_seeds_and_versions():
+    engine = sampler()
+    first = engine.sample(prompts(), 2, PARAMS)
+    again = engine.sample(prompts(), 2, PARAMS)
+    assert [r.ids.tolist() for r in first] == [r.ids.tolist() for r in again]
+    other = engine.sample(prompts(), 2, SamplingParams(max_tokens=12, seed=4))
+    assert [r.ids.tolist() for r in first] != [r.ids.tolist() for r in other]
+    assert {r.policy_version for r in first} == {0}
+    changed = {n: p * 0 for n, p in engine._model.named_parameters() if n == "lm_head.weight"}
+    engine.load(changed, version=5)
+    flat = engine.sample(prompts(), 2, PARAMS)
+    assert {r.policy_version for r in flat} == {5}
+    np.testing.assert_allclose(flat[0].logprobs, -np.log(64), rtol=1e-5)
+
+
+def test_longer_prompts_later_get_longer_buffers():
+    engine = sampler()
+    engine.sample(prompts((3,)), 2, PARAMS)
+    long = engine.sample(prompts((40,)), 2, PARAMS)
+    fresh = sampler().sample(prompts((40,)), 2, PARAMS)
+    assert [r.ids.tolist() for r in long] == [r.ids.tolist() for r in fresh]
+
+
+def test_a_prompt_without_room_is_refused():
+    with pytest.raises(ValueError, match=r"p0 has 120 tokens.*context of 128"):
+        sampler().sample(prompts((120,)), 1, PARAMS)
+
+
+def test_draws_follow_the_distribution():
+    logits = torch.tensor([[1.0, 0.0, -1.0, 2.0]])
+    draws = 20_000
+    uniform = torch.rand(draws, generator=torch.Generator().manual_seed(0))
+    params = SamplingParams(max_tokens=1, temperature=0.7)
+    token, logprob = choose_tokens(logits.expand(draws, -1), uniform, params)
+    expected = (logits[0] / 0.7).softmax(-1)
+    found = torch.bincount(token, minlength=4) / draws
+    assert (found - expected).abs().max() < 4 * (0.25 / draws) ** 0.5
+    torch.testing.assert_close(logprob.exp(), expected[token])
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1.0 - 1e-12])
+def test_the_ends_of_the_unit_interval_draw_possible_tokens(uniform: float):
+    logits = torch.full((1, 1000), -torch.inf)
+    logits[0, [10, 700]] = 1.0
+    uniform_B = torch.tensor([uniform], dtype=torch.float64)
+    token, _ = choose_tokens(logits, uniform_B, SamplingParams(max_tokens=1))
+    assert int(token) == (10 if uniform < 0.5 else 700)
+
+
+def kept(**filters) -> list[int]:
+    logprobs = torch.tensor([[0.5, 0.2, 0.15, 0.1, 0.05]]).log()
+    filtered = filter_logprobs(logprobs, SamplingParams(max_tokens=1, **filters))
+    return torch.isfinite(filtered)[0].nonzero()[:, 0].tolist()
+
+
+def test_filters():
+    assert kept(top_k=2) == [0, 1]
+    assert kept(top_p=0.5) == [0]
+    assert kept(top_p=0.51) == [0, 1]
+    assert kept(top_p=0.99) == [0, 1, 2, 3, 4]
+    assert kept(min_p=0.25) == [0, 1, 2]
+    assert kept(top_k=3, min_p=0.35) == [0, 1]
+    assert kept(top_p=0.01) == [0]
+
+
+def test_filters_never_change_the_recorded_logprobs():
+    logits = torch.randn(50, 9, generator=torch.Generator().manual_seed(0))
+    uniform = torch.rand(50, generator=torch.Generator().manual_seed(1))
+    params = SamplingParams(max_tokens=1, top_k=3)
+    token, logprob = choose_tokens(logits, uniform, params)
+    torch.testing.assert_close(logprob, logits.log_softmax(-1).gather(-1, token[:, None])[:, 0])
+    assert (token[:, None] == logits.topk(3).indices).any(-1).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_tokens", 0), ("temperature", -1.0), ("top_p", 0.0), ("top_k", -1), ("min_p", 1.0)],
+)
+def test_parameters_out_of_range_are_refused(field: str, value: float):
+    with pytest.raises(ValueError, match=field):
+        SamplingParams(**{"max_tokens": 4, field: value})  # pyright: ignore[reportArgumentType]
