@@ -136,7 +136,9 @@ def test_init_takes_any_name_says_what_is_missing_and_overwrites_nothing(tmp_pat
     file, odd = tmp_path / "mine.yaml", 'C: [my "data"] #1.jsonl'
     told = plaudit("init", file, "--model", "org/model", "--demonstrations", odd)
     assert yaml.safe_load(file.read_text())["variables"]["demonstrations"] == odd
-    assert told.code == 0 and "still to come: preferences.jsonl: no such file" in told.out
+    assert (
+        told.code == 0 and "still to come: preferences: preferences.jsonl: no such file" in told.out
+    )
     before = file.read_text()
     the_mistake(plaudit("init", file), f"{file}: exists already; choose another name")
     assert file.read_text() == before

@@ -201,7 +201,7 @@ def test_saved_directories_name_their_splits(tmp_path: Path):
 
 def test_a_file_of_equal_pairs_is_an_error(tmp_path: Path):
     row = {"prompt": "a", "chosen": "b", "rejected": "b"}
-    with pytest.raises(ValueError, match="none of its 0 usable rows"):
+    with pytest.raises(ValueError, match="every row is a pair of equal sides"):
         load_judged(write(tmp_path / "a.jsonl", row))
 
 

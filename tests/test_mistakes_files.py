@@ -152,7 +152,11 @@ def test_names_on_a_hub_out_of_reach(base: Path, tmp_path: Path):
     (tmp_path / "d.jsonl").write_bytes(lines(TEXT))
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
     for model, dataset, said in (
-        ("no-such/model", "d.jsonl", "no-such/model: no usable tokenizer: We couldn't connect"),
+        (
+            "no-such/model",
+            "d.jsonl",
+            "no-such/model: no such directory here, and not a model: We couldn't connect",
+        ),
         (base, "no-such/data", "no-such/data: no such file here, and not to be had from the"),
     ):
         arguments = ["sft", f"model={model}", f"dataset={dataset}", "--output", "out"]

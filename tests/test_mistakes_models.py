@@ -95,7 +95,7 @@ MODELS = {
         with_text("generation_config.json", "{"),
         "m/generation_config.json: cannot be read",
     ),
-    "no template": (NO_TEMPLATE, "the chat template refuses turns 'user'"),
+    "no template": (NO_TEMPLATE, "the chat template of m refuses 'user'"),
     "a broken template": (with_text("chat_template.jinja", "{% for %}"), "the chat template"),
     "a template without an end": (
         with_text("chat_template.jinja", "{% for m in messages %}{{ m.content }}{% endfor %}"),
@@ -150,7 +150,7 @@ REWARDS = {
     "the judge optimised": (
         "evaluate",
         ["baseline={base}", "policies.p={policy}", "judge={reward}"],
-        "judge: {reward} is the reward p was trained on; judge with a reward model of other",
+        "judge: {reward} is also the reward of p, which was optimised; judge with a reward model",
     ),
     "a language model as judge": (
         "evaluate",

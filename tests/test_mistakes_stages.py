@@ -20,6 +20,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 EVALUATE = "evaluate baseline={base} policies.p={policy} judge={judge} "
 REPORT = "report evaluation={evaluation} stages.p={policy} "
 SEEN_BY_STAGES = {
+    "no device": ("sft model={base} device=tpu", "device: tpu: no device; expected cpu, cuda"),
+    "no such GPU": ("sft model={base} device=cuda:99", "device: cuda:99: torch"),
     "the judge's directory": (
         EVALUATE + "judge={reward}/model",
         "judge: ",

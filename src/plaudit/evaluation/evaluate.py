@@ -24,9 +24,10 @@ from plaudit.evaluation.comparison import Judged, check_tools, compare, describe
 from plaudit.formats import WHOLE, Portion, load_prompts, local_inputs
 from plaudit.learning import Learner
 from plaudit.models import SeparateRoles, load_language_model, model_path, stop_ids
+from plaudit.models.devices import Device
 from plaudit.models.loading import Precision
 from plaudit.provenance import hash_file
-from plaudit.records import Prompt, Rollout
+from plaudit.records import Message, Prompt, Rollout
 from plaudit.sampling import LocalSampler, SamplingParams
 from plaudit.scoring import (
     RewardModelScorer,
@@ -35,7 +36,7 @@ from plaudit.scoring import (
     open_reward_model,
     rollout_trees,
 )
-from plaudit.text import Renderer, load_tokenizer, plain_text, prompts_within
+from plaudit.text import Renderer, load_tokenizer, prompts_within
 
 
 class EvaluateConfig(Config):
@@ -69,6 +70,8 @@ class EvaluateConfig(Config):
     """Answers sampled at the same time."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
     """Tokens (padding included) in one forward pass."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, or cuda:N."""
     precision: Precision = "float32"
     """What the models are loaded and computed in."""
     seed: int = 0
@@ -188,6 +191,7 @@ def _scorers(
             precision=config.precision,
             standardised=False,
             token_budget=config.micro_batch_tokens,
+            device=config.device,
         )
         for name, model in named.items()
         if model is not None
@@ -197,7 +201,7 @@ def _scorers(
 def _answer(
     config: EvaluateConfig, policy: str, renderer: Renderer, prompts: Sequence[Prompt]
 ) -> list[Rollout]:
-    model = load_language_model(policy, precision=config.precision)
+    model = load_language_model(policy, precision=config.precision, device=config.device)
     sampler = LocalSampler(model, renderer, slots=config.sampling_slots)
     params = SamplingParams(
         max_tokens=config.max_completion_length, temperature=config.temperature, seed=config.seed
@@ -206,9 +210,8 @@ def _answer(
 
 
 def _forward_only(config: EvaluateConfig, model: str) -> Learner:
-    roles = SeparateRoles(
-        {"reference": load_language_model(model, precision=config.precision)}, trained=[]
-    )
+    reference = load_language_model(model, precision=config.precision, device=config.device)
+    roles = SeparateRoles({"reference": reference}, trained=[])
     return Learner(
         roles,
         None,
@@ -250,7 +253,7 @@ def _measure(
 
 
 def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> str:
-    """One line a prompt: its last turns, and every policy's answers with the judge's scores."""
+    """One line a prompt: its messages, and every policy's answers with the judge's scores."""
     lines = []
     for i, prompt in enumerate(prompts):
         answers = {
@@ -260,11 +263,9 @@ def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> st
             ]
             for name, side in judged.items()
         }
-        turns = (
-            [{"role": "user", "text": prompt.content}]
-            if isinstance(prompt.content, str)
-            else [{"role": m.role, "text": plain_text((m,))} for m in prompt.content]
-        )
-        row = {"prompt": prompt.id, "turns": turns, "answers": answers}
+        content = prompt.content
+        asked = (Message(role="user", content=content),) if isinstance(content, str) else content
+        messages = [message.model_dump(mode="json") for message in asked]
+        row = {"prompt": prompt.id, "messages": messages, "answers": answers}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

@@ -18,10 +18,12 @@ from pydantic import Field, model_validator
 from plaudit.artifacts import Artifact, Draft, read_artifact, write_json, write_text
 from plaudit.config import Config, nearest
 from plaudit.evaluation.charts import line_chart
+from plaudit.evaluation.dialogue import shown_answer, shown_message
 from plaudit.evaluation.worries import worries
 from plaudit.formats import local_inputs
 from plaudit.learning import read_metrics
 from plaudit.provenance import peak_rss_mb
+from plaudit.records import Message
 from plaudit.statistics import Interval
 
 
@@ -202,7 +204,29 @@ def _examples(evaluation: Artifact, config: ReportConfig) -> list[dict[str, Any]
     file = evaluation.path / "answers.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     count = min(config.examples, len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
+    return [_example(rows[i * len(rows) // count]) for i in range(count)]
+
+
+def _example(row: dict[str, Any]) -> dict[str, Any]:
+    """The conversation, and every policy's first answer beside the baseline's."""
+    before = row["answers"]["baseline"][0]
+    answers = [
+        {
+            "who": name,
+            "turn": shown_answer(answer["text"]),
+            "judge": answer["judge"],
+            "verdict": _verdict(answer, before),
+        }
+        for name, (answer, *_) in row["answers"].items()
+    ]
+    turns = [shown_message(Message.model_validate(message)) for message in row["messages"]]
+    return {"turns": turns, "answers": answers}
+
+
+def _verdict(answer: dict[str, Any], before: dict[str, Any]) -> str:
+    if answer["text"] == before["text"]:
+        return "same"
+    return "better" if answer["judge"] > before["judge"] else "worse"
 
 
 def _environment() -> Environment:

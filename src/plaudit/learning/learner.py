@@ -68,7 +68,6 @@ class Learner:
         token_budget: int,
         pad_id: int = 0,
         temperature: float = 1.0,
-        device: torch.device | str = "cpu",
         failures: Path = Path("."),
     ) -> None:
         self.roles = roles
@@ -77,7 +76,6 @@ class Learner:
         self._token_budget = token_budget
         self._pad_id = pad_id
         self._temperature = temperature
-        self._device = device
         self._failures = failures
 
     @torch.no_grad()
@@ -146,7 +144,9 @@ class Learner:
         return micro_batches(lengths, self._token_budget)
 
     def _collate(self, trees: Sequence[Tree]) -> TreeBatch:
-        return collate(trees, layout=self.roles.layout, pad_id=self._pad_id, device=self._device)
+        return collate(
+            trees, layout=self.roles.layout, pad_id=self._pad_id, device=self.roles.device
+        )
 
     def _failure(self, what: str, trees: Sequence[Tree]) -> NonFiniteLoss:
         file = self._failures / "non_finite_batch.json"

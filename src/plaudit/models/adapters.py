@@ -63,6 +63,7 @@ class AdapterRoles:
         if "reward" in self.trained:
             _check_scalar(type(base.config))
         self.layout: Layout = layout_of(base)
+        self.device = base.device
         self._base = base
         lora = LoraConfig(
             r=r,

@@ -68,9 +68,9 @@ def as_dtype(model: PreTrainedModel, precision: Precision) -> None:
 
 
 def load_language_model(
-    name: str, *, precision: Precision, trust_remote_code: bool = False
+    name: str, *, precision: Precision, device: str = "cpu", trust_remote_code: bool = False
 ) -> PreTrainedModel:
-    """A causal language model in the dtype said, dropout off.
+    """A causal language model in the dtype and on the device said, dropout off.
 
     Raises:
         ValueError: there is no such model, its files cannot be read, weights are missing, or it is
@@ -78,11 +78,17 @@ def load_language_model(
     """
     if is_scalar_model(name, trust_remote_code=trust_remote_code):
         raise ValueError(f"{name}: a reward model or classifier; expected a language model")
-    return _load(AutoModelForCausalLM, name, precision, trust_remote_code)
+    model = _load(AutoModelForCausalLM, name, precision, trust_remote_code)
+    return on_device(model, device)
 
 
 def load_scalar_model(
-    name: str, *, precision: Precision, seed: int, trust_remote_code: bool = False
+    name: str,
+    *,
+    precision: Precision,
+    seed: int,
+    device: str = "cpu",
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """A model with one number for an output: a reward model or a critic.
 
@@ -105,6 +111,12 @@ def load_scalar_model(
         raise ValueError(f"{name}: {type(model).__name__} has no scalar head to train or read")
     if fresh:
         init_scalar_head(scalar_head(model), seed)
+    return on_device(model, device)
+
+
+def on_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    """The model, moved there in place."""
+    nn.Module.to(model, device)
     return model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from plaudit.models.loading import Precision, as_dtype
+from plaudit.models.loading import Precision, as_dtype, on_device
 
 SPECIAL = ("bos", "eos", "pad")
 
@@ -21,6 +21,7 @@ def new_llama(
     max_position_embeddings: int,
     seed: int,
     precision: Precision = "float32",
+    device: str = "cpu",
 ) -> LlamaForCausalLM:
     """A Llama with random weights (tied embeddings) for a tokenizer.
 
@@ -48,4 +49,5 @@ def new_llama(
         model = LlamaForCausalLM(config)
     model.eval()
     as_dtype(model, precision)
+    on_device(model, device)
     return model

@@ -33,6 +33,11 @@ class Roles(Protocol):
         ...
 
     @property
+    def device(self) -> torch.device:
+        """Where all of them compute."""
+        ...
+
+    @property
     def trained(self) -> tuple[str, ...]:
         """The roles whose weights are learned."""
         ...
@@ -72,6 +77,9 @@ class SeparateRoles:
             model.requires_grad_(role in self.trained)
         layouts = {layout_of(model) for model in self._models.values()}
         self.layout: Layout = "rows" if "rows" in layouts else "tree"
+        devices = {model.device for model in self._models.values()}
+        assert len(devices) == 1, f"one device for all roles, not {devices}"
+        self.device = devices.pop()
 
     def outputs(
         self, batch: TreeBatch, names: Iterable[str], *, temperature: float = 1.0

@@ -61,7 +61,7 @@ class RewardModelScorer:
         scores: list[np.ndarray] = [np.zeros(0)] * len(trees)
         lengths = [row_tokens(tree, layout) for tree in trees]
         for rows in micro_batches(lengths, self._token_budget):
-            batch = collate([trees[row] for row in rows], layout=layout)
+            batch = collate([trees[row] for row in rows], layout=layout, device=self._roles.device)
             score_M = self._roles.outputs(batch, ["reward.scores"], temperature=1.0)
             found = score_M["reward.scores"].float().cpu().numpy()
             cuts = np.cumsum([len(trees[row].branches) for row in rows])[:-1]
@@ -77,6 +77,7 @@ def open_reward_model(
     precision: Precision,
     standardised: bool,
     token_budget: int = 8192,
+    device: str = "cpu",
     trust_remote_code: bool = False,
 ) -> RewardModelScorer:
     """Load a reward model to score a policy's tokens with.
@@ -96,7 +97,7 @@ def open_reward_model(
     if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
         raise ValueError(f"{name}: its tokenizer is not the policy's, so it cannot read its tokens")
     model = load_scalar_model(
-        name, precision=precision, seed=0, trust_remote_code=trust_remote_code
+        name, precision=precision, seed=0, device=device, trust_remote_code=trust_remote_code
     )
     mean, std = _reference(name) if standardised else (0.0, 1.0)
     roles = SeparateRoles({"reward": model}, trained=[])

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from plaudit.config import Config
 from plaudit.learning.optimiser import Schedule
+from plaudit.models.devices import Device
 from plaudit.models.loading import Precision
 
 Positive = Annotated[float, Field(gt=0)]
@@ -55,6 +56,8 @@ class OptimiserOptions(Config):
     """Added to the root of that mean; larger values tame the first steps."""
     max_grad_norm: Positive = 1.0
     """Bound on the gradient's 2-norm."""
+    device: Device = "cpu"
+    """Where to compute: cpu, cuda, or cuda:N."""
     precision: Precision = "float32"
     """float32, or bfloat16: computed in bfloat16 with float32 master weights."""
     micro_batch_tokens: Count = 4096

@@ -191,6 +191,7 @@ def _learner(
         max_position_embeddings=config.max_position_embeddings,
         seed=config.seed,
         precision=config.precision,
+        device=config.device,
     )
     roles = SeparateRoles({"policy": model}, trained=["policy"])
     return make_learner(roles, config, tokenizer, draft, total_steps=steps)

@@ -31,7 +31,7 @@ from plaudit.models import (
     model_path,
     torch_dtype,
 )
-from plaudit.models.loading import init_scalar_head, scalar_head
+from plaudit.models.loading import init_scalar_head, on_device, scalar_head
 from plaudit.objectives import RewardModelling
 from plaudit.records import Judged
 from plaudit.stages.held_out import measure, rows
@@ -131,6 +131,7 @@ def _roles(config: RewardConfig) -> Roles:
         base = load_language_model(
             config.model,
             precision=config.precision,
+            device=config.device,
             trust_remote_code=config.trust_remote_code,
         )
         return AdapterRoles(
@@ -142,6 +143,7 @@ def _roles(config: RewardConfig) -> Roles:
         config.model,
         precision=config.precision,
         seed=config.seed,
+        device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
     return SeparateRoles({"reward": model}, trained=["reward"])
@@ -156,7 +158,7 @@ def _random(config: RewardConfig):
             shape, dtype=torch_dtype(config.precision)
         )
     init_scalar_head(scalar_head(model), config.seed)
-    return model.eval()
+    return on_device(model.eval(), config.device)
 
 
 def _read(

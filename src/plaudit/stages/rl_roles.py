@@ -22,7 +22,7 @@ def open_roles(config: RLConfig) -> Roles:
     With adapters they share one backbone; the critic begins as the reward model's adapter and head
     where that is an adapter on this very backbone, else as a new one.
     """
-    said = {"precision": config.precision, "trust_remote_code": config.trust_remote_code}
+    said = config.model_dump(include={"precision", "device", "trust_remote_code"})
     policy = load_language_model(config.model, **said)
     if config.lora_r:
         return _adapter_roles(config, policy)
@@ -43,6 +43,7 @@ def open_scorer(config: RLConfig, tokenizer: PreTrainedTokenizerBase) -> Scorer:
         precision=config.precision,
         standardised=config.reward_normalisation == "reference",
         token_budget=2 * config.micro_batch_tokens,
+        device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
 

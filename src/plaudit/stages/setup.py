@@ -52,7 +52,10 @@ def open_text(
 def policy_roles(model: ModelOptions, adapter: AdapterOptions, training: OptimiserOptions) -> Roles:
     """The policy alone, learned in full or as an adapter."""
     policy = load_language_model(
-        model.model, precision=training.precision, trust_remote_code=model.trust_remote_code
+        model.model,
+        precision=training.precision,
+        device=training.device,
+        trust_remote_code=model.trust_remote_code,
     )
     if not adapter.lora_r:
         return SeparateRoles({"policy": policy}, trained=["policy"])

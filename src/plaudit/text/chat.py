@@ -160,8 +160,8 @@ class Renderer:
             )
         except (TemplateError, ValueError) as error:
             roles = " ".join(message.role for message in messages)
-            model = self.tokenizer.name_or_path
-            raise ValueError(f"the chat template of {model} refuses {roles!r}: {error}") from error
+            whose = f"of {name} " if (name := self.tokenizer.name_or_path) else ""
+            raise ValueError(f"the chat template {whose}refuses {roles!r}: {error}") from error
 
     def _refuse_control_tokens(self, message: Message) -> None:
         calls = [json.dumps([c.name, c.arguments], ensure_ascii=False) for c in message.tool_calls]
