@@ -219,7 +219,10 @@ def _example(row: dict[str, Any]) -> dict[str, Any]:
         }
         for name, (answer, *_) in row["answers"].items()
     ]
-    turns = [shown_message(Message.model_validate(message)) for message in row["messages"]]
+    turns = [
+        shown_message(Message.model_validate_json(json.dumps(message)))
+        for message in row["messages"]
+    ]
     return {"turns": turns, "answers": answers}
 
 
