@@ -1,6 +1,6 @@
 """Side by side: trees against separate rows, and the sampler against transformers' generate.
 
-    python benchmarks/run.py            # about four minutes on two cores; prints a table
+    python benchmarks/run.py            # about three minutes on two cores; prints a table
 
 Both sides of a row run alternately in this one process, on the same weights and tokens; medians
 and the median of the ratios are printed. Machines are shared and noisy: trust the ratios.
@@ -23,7 +23,7 @@ from plaudit.records import Prompt
 from plaudit.sampling import LocalSampler, SamplingParams
 from plaudit.text import Tokens, Tree
 
-REPEATS = 7
+REPEATS = 5
 VOCAB = 4096
 
 
