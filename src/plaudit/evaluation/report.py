@@ -220,8 +220,7 @@ def _example(row: dict[str, Any]) -> dict[str, Any]:
         for name, (answer, *_) in row["answers"].items()
     ]
     turns = [
-        shown_message(Message.model_validate_json(json.dumps(message)))
-        for message in row["messages"]
+        shown_message(Message.model_validate(message, strict=False)) for message in row["messages"]
     ]
     return {"turns": turns, "answers": answers}
 
