@@ -17,7 +17,9 @@ from plaudit.objectives.language import LanguageModelling
 from plaudit.objectives.metrics import Mean, mean_of, weighted_mean_of
 from plaudit.objectives.policy import ALGORITHMS, Algorithm, PolicyOptimisation
 from plaudit.objectives.preference import DirectPreference, dpo_loss
-from plaudit.objectives.reward import RewardModelling, bradley_terry_loss, pointwise_loss
+from plaudit.objectives.reward import RewardModelling
+from plaudit.objectives.reward_losses import bradley_terry_loss, pointwise_loss
+from plaudit.objectives.reward_process import StepModelling
 from plaudit.objectives.surrogates import clipped_surrogate, clipped_value_loss
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Mean",
     "PolicyOptimisation",
     "RewardModelling",
+    "StepModelling",
     "adapt_kl_coefficient",
     "bradley_terry_loss",
     "clipped_surrogate",

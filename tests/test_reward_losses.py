@@ -1,0 +1,346 @@
+"""Losses of reward models against the formulas written out, with probabilities and no logarithms
+but the last.
+
+Shapes: Q pairs, M branches, C levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from plaudit.objectives.reward import RewardModelling
+from plaudit.objectives.reward_length import length_slopes
+from plaudit.objectives.reward_losses import (
+    bradley_terry_loss,
+    choice_loss,
+    davidson_loss,
+    ordinal_loss,
+    ordinal_thresholds,
+    pointwise_loss,
+    rao_kupper_loss,
+    regression_loss,
+)
+from plaudit.objectives.reward_process import StepModelling, aggregate_steps
+from tests.labelled import batch_of
+
+TIE = 0.3
+
+
+def double(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def close(actual: Tensor, expected: object, tolerance: float = 1e-9) -> None:
+    expected = torch.as_tensor(expected, dtype=actual.dtype)
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
+
+
+def assert_same(
+    loss: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], at: Tensor
+) -> None:
+    """Values and gradients, to 1e-6."""
+    found, expected = (at.clone().requires_grad_() for _ in range(2))
+    close(loss(found).detach(), plain(expected).detach(), 1e-6)
+    loss(found).sum().backward()
+    plain(expected).sum().backward()
+    assert found.grad is not None and expected.grad is not None
+    close(found.grad, expected.grad, 1e-6)
+
+
+def ranking(*scores: float) -> tuple[Tensor, Tensor]:
+    """Differences and winners of all pairs of responses that stand in their order."""
+    score_M = double(*scores)
+    pairs = [(i, j) for i in range(len(scores)) for j in range(i + 1, len(scores))]
+    better = torch.tensor([i for i, _ in pairs])
+    worse = torch.tensor([j for _, j in pairs])
+    return score_M[better] - score_M[worse], better
+
+
+def test_plackett_luce_and_top_1():
+    difference_Q, better_Q = ranking(2.0, 1.0, 0.0)
+    loss_M = choice_loss(difference_Q, better_Q, 3)
+    close(loss_M.sum(), 0.7208676520, 1e-9)
+    close(loss_M[0], 0.4076059644, 1e-9)
+    assert loss_M[2] == 0
+
+
+def test_a_choice_of_two_is_bradley_terry():
+    for difference in (-30.0, -0.7, 0.0, 1.3, 800.0):
+        at = double(difference)
+        close(choice_loss(at, torch.tensor([0]), 2)[0], bradley_terry_loss(at)[0])
+
+
+def test_plackett_luce_s_rankings_have_probabilities_that_sum_to_1():
+    from itertools import permutations
+
+    scores = [0.4, -1.1, 2.0, 0.1]
+    total = 0.0
+    for order in permutations(scores):
+        difference_Q, better_Q = ranking(*order)
+        total += math.exp(-float(choice_loss(difference_Q, better_Q, 4).sum()))
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_choices_against_the_softmax_written_out():
+    better_Q, worse_Q = torch.tensor([0, 0, 2, 4]), torch.tensor([1, 3, 3, 2])
+
+    def plain(score_M: Tensor) -> Tensor:
+        e = score_M.exp()
+        chosen = {0: e[0] + e[1] + e[3], 2: e[2] + e[3], 4: e[4] + e[2]}
+        return torch.stack([-(e[m] / chosen[m]).log() if m in chosen else e[m] * 0
+                            for m in range(5)])  # fmt: skip
+
+    scores = double(0.3, -1.2, 2.0, 0.9, -0.4)
+    assert_same(lambda s: choice_loss(s[better_Q] - s[worse_Q], better_Q, 5), plain, scores)
+
+
+def davidson(difference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    e, v = difference.exp(), 2 * TIE / (1 - TIE)
+    total = e + 1 + v * e.sqrt()
+    return e / total, 1 / total, v * e.sqrt() / total
+
+
+def rao_kupper(difference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    e, theta = difference.exp(), (1 + TIE) / (1 - TIE)
+    better, worse = e / (e + theta), 1 / (1 + theta * e)
+    return better, worse, 1 - better - worse
+
+
+@pytest.mark.parametrize(
+    ("loss", "model"), [(davidson_loss, davidson), (rao_kupper_loss, rao_kupper)]
+)
+def test_models_of_ties(loss, model):
+    at = double(-3.0, -0.7, 0.0, 0.4, 5.0)
+
+    def of(probability: float) -> Callable[[Tensor], Tensor]:
+        label = torch.full_like(at, probability)
+        return lambda d: loss(d, probability_Q=label, tie_probability=TIE)
+
+    assert_same(of(1.0), lambda d: -model(d)[0].log(), at)
+    assert_same(of(0.0), lambda d: -model(d)[1].log(), at)
+    assert_same(of(0.5), lambda d: -model(d)[2].log(), at)
+    assert_same(of(0.8), lambda d: -0.8 * model(d)[0].log() - 0.2 * model(d)[1].log(), at)
+    total = sum((-of(p)(at)).exp() for p in (1.0, 0.0, 0.5))
+    close(torch.as_tensor(total), torch.ones_like(at), 1e-12)
+    assert float((-of(0.5)(double(0.0).expand(5))).exp()[0]) == pytest.approx(TIE)
+
+
+@pytest.mark.parametrize("loss", [davidson_loss, rao_kupper_loss])
+@pytest.mark.parametrize("difference", [-1e4, 1e4])
+def test_models_of_ties_are_finite_far_out(loss, difference: float):
+    for label in (0.0, 0.5, 1.0):
+        at = torch.tensor([difference], requires_grad=True)
+        value = loss(at, probability_Q=torch.tensor([label]), tie_probability=TIE)
+        value.sum().backward()
+        assert bool(torch.isfinite(value)) and at.grad is not None and bool(torch.isfinite(at.grad))
+
+
+def test_ordinal_ratings():
+    thresholds = double(-1.0, 0.2, 1.5)
+    share_MC = torch.tensor(
+        [[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1], [0.25] * 4, [0, 0, 0, 0]],
+        dtype=torch.float64,
+    )
+
+    def plain(score_M: Tensor) -> Tensor:
+        below = (thresholds - score_M[:, None]).sigmoid()
+        edges = torch.cat([torch.zeros(5, 1), below, torch.ones(5, 1)], 1)
+        p_MC = edges.diff(dim=1)
+        close(p_MC.sum(1).detach(), torch.ones(5), 1e-12)
+        return -(share_MC * p_MC.log()).sum(1)
+
+    at = double(0.3, -2.0, 1.0, 0.0, 4.0)
+    assert_same(lambda s: ordinal_loss(s, share_MC, thresholds), plain, at)
+    far = torch.tensor([-60.0, 60.0, 60.0, -60.0, 0.0], requires_grad=True)
+    loss = ordinal_loss(far, share_MC.float(), thresholds.float())
+    loss.sum().backward()
+    assert far.grad is not None and bool(
+        torch.isfinite(loss).all() & torch.isfinite(far.grad).all()
+    )
+
+
+def test_two_levels_are_classification():
+    score = double(0.7, -0.3)
+    share = torch.tensor([[0.0, 1.0], [0.25, 0.75]], dtype=torch.float64)
+    close(ordinal_loss(score, share, double(0.0)), pointwise_loss(score, share[:, 1]))
+
+
+def test_thresholds_fit_ratings_that_nothing_is_known_of():
+    share_C = double(0.2, 0.5, 0.3)
+    thresholds = ordinal_thresholds(share_C)
+    loss = ordinal_loss(double(0.0), share_C[None], thresholds)
+    close(loss, [float(-(share_C * share_C.log()).sum())])
+
+
+def test_pairs_and_ratings_against_their_formulas():
+    at = double(-2.0, 0.1, 3.0)
+    p, m, y = double(1.0, 0.7, 0.2), double(0.0, 0.5, 1.0), double(0.0, 0.6, 1.0)
+    assert_same(
+        lambda d: bradley_terry_loss(d, probability_Q=p, margin_Q=m),
+        lambda d: -p * (d - m).sigmoid().log() - (1 - p) * (1 - (d - m).sigmoid()).log(),
+        at,
+    )
+    assert_same(
+        lambda r: pointwise_loss(r, y),
+        lambda r: -y * r.sigmoid().log() - (1 - y) * (1 - r.sigmoid()).log(),
+        at,
+    )
+    assert_same(lambda r: regression_loss(r, y), lambda r: (r - y) * (r - y), at)
+
+
+PAIR = {
+    "better": torch.tensor([0, 1]),
+    "worse": torch.tensor([1, 2]),
+    "probability": double(1.0, 0.5),
+    "margin": double(0.0, 0.0),
+    "weight": double(0.75, 0.25),
+}
+UNRATED = {"rating": double(0, 0, 0), "weight": double(0, 0, 0)}
+
+
+def objective_loss(objective: RewardModelling, scores: Tensor, **branch: Tensor) -> Tensor:
+    name = objective.needs[0]
+    batch = batch_of([1, 1, 1], branch={**UNRATED, **branch}, pair=PAIR)
+    return objective({name: scores}, batch)[0]
+
+
+def test_smoothing_centring_and_squared_scores_by_hand():
+    r = double(1.2, 0.5, -0.1)
+    bt = lambda d, p: (
+        -p * math.log(1 / (1 + math.exp(-d))) - (1 - p) * math.log(1 / (1 + math.exp(d)))
+    )
+    smooth = 0.75 * bt(0.7, 0.9) + 0.25 * bt(0.6, 0.5)
+    close(objective_loss(RewardModelling(label_smoothing=0.1), r), smooth)
+    plain = 0.75 * bt(0.7, 1.0) + 0.25 * bt(0.6, 0.5)
+    centred = plain + 0.01 * (0.75 * 1.7**2 + 0.25 * 0.4**2)
+    close(objective_loss(RewardModelling(center_coefficient=0.01), r), centred)
+    squared = plain + 0.001 * (1.2**2 + 0.5**2 + 0.1**2) / 3
+    share = {"share": torch.full((3,), 1 / 3, dtype=torch.float64)}
+    close(objective_loss(RewardModelling(l2_coefficient=0.001), r, **share), squared)
+
+
+def test_ties_are_not_counted_in_the_accuracy():
+    outputs = {"reward.scores": double(1.2, 0.5, 0.9)}
+    _, metrics = RewardModelling(comparison="davidson")(
+        outputs, batch_of([1, 1, 1], branch=UNRATED, pair=PAIR)
+    )
+    assert metrics["accuracy"].value() == 1.0 and metrics["accuracy"].count == 0.75
+
+
+def test_every_branch_is_judged_by_its_own_criterion():
+    scores_MH = torch.tensor([[1.2, 9.0], [9.0, 0.5], [-0.1, 9.0]], dtype=torch.float64)
+    head = {"head": torch.tensor([0, 1, 0])}
+    found = objective_loss(RewardModelling(heads="criteria"), scores_MH, **head)
+    close(found, objective_loss(RewardModelling(), double(1.2, 0.5, -0.1)))
+    leaf = scores_MH.clone().requires_grad_()
+    objective_loss(RewardModelling(heads="criteria"), leaf, **head).backward()
+    assert leaf.grad is not None and bool((leaf.grad[scores_MH == 9.0] == 0).all())
+
+
+def test_length_slopes_are_the_gradient_of_the_correlations():
+    rng = np.random.default_rng(0)
+    length, quality, head = (torch.as_tensor(rng.normal(size=12)) for _ in range(3))
+
+    def plain(q: np.ndarray, h: np.ndarray) -> float:
+        corr = lambda x: float(np.corrcoef(x, length.numpy())[0, 1])  # noqa: E731
+        return abs(corr(q)) - corr(h)
+
+    slopes = length_slopes(quality, head, length)
+    assert slopes.correlation == pytest.approx(np.corrcoef(quality, length)[0, 1])
+    for s in range(12):
+        step = np.zeros(12)
+        step[s] = 1e-5
+        q, h = quality.numpy(), head.numpy()
+        by_quality = (plain(q + step, h) - plain(q - step, h)) / 2e-5
+        by_head = (plain(q, h + step) - plain(q, h - step)) / 2e-5
+        assert float(slopes.quality_S[s]) == pytest.approx(by_quality, abs=1e-6)
+        assert float(slopes.length_S[s]) == pytest.approx(by_head, abs=1e-6)
+    flat = length_slopes(quality, head, torch.ones(12))
+    assert not flat.quality_S.any() and not flat.length_S.any() and flat.correlation == 0
+
+
+def descend(length_coefficient: float) -> tuple[float, float]:
+    """Two linear heads on features (quality, length), where longer responses are mostly preferred.
+
+    Returns the correlations of the quality head with the length and with the quality.
+    """
+    rng = np.random.default_rng(1)
+    quality, length = rng.normal(size=(2, 400))
+    feature_MF = torch.as_tensor(np.stack([quality, length], 1))
+    liked = quality + 1.5 * length
+    pairs = np.arange(400).reshape(-1, 2)
+    first_wins = liked[pairs[:, 0]] > liked[pairs[:, 1]]
+    better = torch.as_tensor(np.where(first_wins, pairs[:, 0], pairs[:, 1]))
+    pair = {
+        "better": better,
+        "worse": torch.as_tensor(pairs.sum(1)) - better,
+        "probability": torch.ones(200, dtype=torch.float64),
+        "margin": torch.zeros(200, dtype=torch.float64),
+        "weight": torch.full((200,), 1 / 200, dtype=torch.float64),
+    }
+    none = torch.zeros(400, dtype=torch.float64)
+    weight_FH = torch.full((2, 2), 0.1, dtype=torch.float64, requires_grad=True)
+    objective = RewardModelling(heads="length", length_coefficient=length_coefficient)
+    for _ in range(300):
+        scores_MH = feature_MF @ weight_FH
+        slopes = length_slopes(*scores_MH.detach().T, feature_MF[:, 1])
+        branch = {"rating": none, "weight": none, "length_correlation": none + slopes.correlation,
+                  "quality_slope": slopes.quality_S, "length_slope": slopes.length_S}  # fmt: skip
+        batch = batch_of([1] * 400, branch=branch, pair=pair)
+        loss, _ = objective({"reward.head_scores": scores_MH}, batch)
+        (slope,) = torch.autograd.grad(loss, weight_FH)
+        with torch.no_grad():
+            weight_FH -= 0.3 * slope
+    found = (feature_MF @ weight_FH).detach().numpy()[:, 0]
+    return float(np.corrcoef(found, length)[0, 1]), float(np.corrcoef(found, quality)[0, 1])
+
+
+def test_the_length_head_takes_the_length_off_the_quality_head():
+    length, _ = descend(0.0)
+    assert length > 0.7
+    length, quality = descend(1.0)
+    assert abs(length) < 0.1 and quality > 0.9
+
+
+def steps(scores_N: Tensor, right_N: Tensor, weight_N: Tensor):
+    batch = batch_of([len(scores_N)], token={"right": right_N, "weight": weight_N})
+    return StepModelling()({"reward.step_scores": scores_N}, batch)
+
+
+def test_steps_are_learned_at_their_ends_only():
+    """Mask equals slice, whatever stands in the other tokens' labels and scores."""
+    nan = math.nan
+    weight = double(0, 0.5, 0, 0, 0.5)
+    masked = torch.tensor([nan, 0.7, 2.0, nan, -0.2], dtype=torch.float64, requires_grad=True)
+    sliced = torch.tensor([0.7, -0.2], dtype=torch.float64, requires_grad=True)
+    loss, metrics = steps(masked, double(nan, 1, nan, 0, 0.25), weight)
+    expected, _ = steps(sliced, double(1, 0.25), double(0.5, 0.5))
+    close(loss, expected.item())
+    (loss + expected).backward()
+    assert masked.grad is not None and sliced.grad is not None
+    close(masked.grad[[1, 4]], sliced.grad)
+    assert not masked.grad[[0, 2, 3]].any()
+    by_hand = -0.5 * math.log(1 / (1 + math.exp(-0.7)))
+    by_hand -= 0.5 * (0.25 * math.log(1 / (1 + math.exp(0.2)))
+                      + 0.75 * math.log(1 / (1 + math.exp(-0.2))))  # fmt: skip
+    close(loss, by_hand)
+    assert metrics["step_accuracy"].value() == 1.0
+
+
+def test_a_response_without_steps_costs_nothing():
+    scores = torch.zeros(3, requires_grad=True)
+    loss, metrics = steps(scores, torch.zeros(3), torch.zeros(3))
+    loss.backward()
+    assert loss.item() == 0 and metrics == {}
+
+
+def test_aggregation_of_steps():
+    right = np.array([0.5, 0.25, 0.9])
+    expected = {"min": 0.25, "product": 0.1125, "last": 0.9, "mean": 0.55}
+    assert {a: aggregate_steps(right, a) for a in expected} == pytest.approx(expected)  # type: ignore[arg-type]
