@@ -29,6 +29,7 @@ STAGES: Mapping[str, str] = {
     "pretrain": "plaudit.stages.pretrain",
     "sft": "plaudit.stages.sft",
     "reward": "plaudit.stages.reward",
+    "process": "plaudit.stages.process",
     "preference": "plaudit.stages.preference",
     "rl": "plaudit.stages.rl",
     "evaluate": "plaudit.evaluation.evaluate",

@@ -5,6 +5,7 @@ from plaudit.formats.files import Row, data_files, read_rows, read_text
 from plaudit.formats.loading import (
     load_demonstrations,
     load_judged,
+    load_judgments,
     load_prompts,
     load_stepped,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "detect",
     "load_demonstrations",
     "load_judged",
+    "load_judgments",
     "load_prompts",
     "load_stepped",
     "local_inputs",

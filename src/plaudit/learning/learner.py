@@ -18,7 +18,7 @@ from torch import Tensor
 
 from plaudit.artifacts import write_text
 from plaudit.learning.optimiser import Optimiser
-from plaudit.models import Roles, TreeBatch, collate, row_tokens
+from plaudit.models import Roles, TreeBatch, collate, per_branch, row_tokens
 from plaudit.objectives import Mean
 from plaudit.text import Tree, micro_batches
 
@@ -86,10 +86,9 @@ class Learner:
             batch = self._collate([trees[row] for row in rows])
             outputs = self.roles.outputs(batch, names, temperature=self._temperature)
             for name, values in outputs.items():
-                per_branch = name.endswith(".scores")
                 sizes = [
                     len(trees[r].branches)
-                    if per_branch
+                    if per_branch(name)
                     else int(trees[r].tokens_per_branch_K.sum())
                     for r in rows
                 ]

@@ -45,6 +45,7 @@ class AdapterRoles:
         base: the language model whose weights every role shares; they are frozen.
         trained: the roles to give an adapter; all but ``policy`` get a scalar head, in float32.
         r, alpha: rank of the adapters, and their scale as ``alpha / r``.
+        heads: numbers that a scalar head gives.
 
     Raises:
         ValueError: a reward model is to be trained, of a family that could not be saved as one.
@@ -58,6 +59,7 @@ class AdapterRoles:
         r: int,
         alpha: int,
         seed: int,
+        heads: int = 1,
     ) -> None:
         self.trained = tuple(trained)
         if "reward" in self.trained:
@@ -81,7 +83,7 @@ class AdapterRoles:
         self._heads: dict[str, nn.Linear] = {}
         for i, role in enumerate(self.trained):
             if role != "policy":
-                head = nn.Linear(base.config.hidden_size, 1, bias=False, device=base.device)
+                head = nn.Linear(base.config.hidden_size, heads, bias=False, device=base.device)
                 init_scalar_head(head, seed + i)
                 self._heads[role] = head
         self._rest()
@@ -173,7 +175,7 @@ class AdapterRoles:
             merged.generation_config = self._base.generation_config
         else:
             _check_scalar(type(config))
-            config.num_labels = 1
+            config.num_labels = self._heads[role].out_features
             merged = AutoModelForSequenceClassification.from_config(config)
             weights["score.weight"] = self._heads[role].weight.detach()
         nn.Module.to(merged, self._base.dtype)

@@ -3,7 +3,7 @@
 A learner asks for quantities by name, ``policy.logprobs`` or ``critic.values``; which weights
 answer is settled here. Both kinds give equal answers for equal weights.
 
-Shapes: N policy tokens, M branches, B rows, T positions, D hidden size, X = B * T.
+Shapes: N policy tokens, M branches, H heads, B rows, T positions, D hidden size, X = B * T.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import save_model, scalar_head
 
 _LANGUAGE = ("logprobs", "entropy")
-_SCALAR = ("values", "scores")
+_AT_BRANCHES = ("scores", "head_scores")
+_SCALAR = ("values", "step_scores", *_AT_BRANCHES)
 
 
 class Roles(Protocol):
@@ -46,7 +47,8 @@ class Roles(Protocol):
         self, batch: TreeBatch, names: Iterable[str], *, temperature: float
     ) -> dict[str, Tensor]:
         """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N],
-        ``critic.values`` [N], ``reward.scores`` [M]."""
+        ``critic.values`` [N], ``reward.scores`` [M], ``reward.head_scores`` [M, H] and
+        ``reward.step_scores`` [N]."""
         ...
 
     def model(self, role: str) -> PreTrainedModel:
@@ -133,9 +135,18 @@ def language_outputs(
 def scalar_outputs(
     role: str, wanted: set[str], head: nn.Linear, flat_XD: Tensor, batch: TreeBatch
 ) -> dict[str, Tensor]:
-    """A value judges the state before each token, a score the response at its last token."""
-    at = {"values": batch.predict_N, "scores": batch.end_M}
-    return {
-        f"{role}.{name}": head(flat_XD[at[name]].to(head.weight.dtype))[:, 0].float()
-        for name in wanted
-    }
+    """A value judges the state before each token, a step's score the response up to and with it, a
+    score the whole response at its last token."""
+    at = {"values": batch.predict_N, "step_scores": batch.written_N}
+    at |= dict.fromkeys(_AT_BRANCHES, batch.end_M)
+    found: dict[str, Tensor] = {}
+    for name in wanted:
+        scored = head(flat_XD[at[name]].to(head.weight.dtype)).float()
+        assert name == "head_scores" or scored.shape[1] == 1, f"{role}.{name} of several heads"
+        found[f"{role}.{name}"] = scored if name == "head_scores" else scored[:, 0]
+    return found
+
+
+def per_branch(name: str) -> bool:
+    """Whether a quantity has an entry a branch, and not one a policy token."""
+    return name.partition(".")[2] in _AT_BRANCHES

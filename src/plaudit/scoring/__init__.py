@@ -1,12 +1,22 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
+from plaudit.scoring.ensemble import Combine, Ensemble
 from plaudit.scoring.functions import FunctionScorer
+from plaudit.scoring.opening import open_reward_model, valid_values
+from plaudit.scoring.process import Process, ProcessScorer
 from plaudit.scoring.protocol import Scorer
-from plaudit.scoring.reward_model import RewardModelScorer, open_reward_model, rollout_trees
+from plaudit.scoring.reading import rollout_trees, with_rule
+from plaudit.scoring.reference import REFERENCE_FILE
+from plaudit.scoring.reward_model import RewardModelScorer
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
 
 __all__ = [
+    "REFERENCE_FILE",
+    "Combine",
+    "Ensemble",
     "FunctionScorer",
+    "Process",
+    "ProcessScorer",
     "RewardModelScorer",
     "Scorer",
     "ToolChecks",
@@ -15,4 +25,6 @@ __all__ = [
     "load_tools",
     "open_reward_model",
     "rollout_trees",
+    "valid_values",
+    "with_rule",
 ]

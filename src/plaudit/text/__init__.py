@@ -2,6 +2,7 @@
 
 from plaudit.text.batches import micro_batches
 from plaudit.text.chat import Renderer, Tokens, as_openai, parse_assistant
+from plaudit.text.steps import step_ends, stepped_tree
 from plaudit.text.tokenizer import (
     eos_id,
     load_tokenizer,
@@ -27,5 +28,7 @@ __all__ = [
     "plain_text",
     "prompts_within",
     "save_tokenizer",
+    "step_ends",
+    "stepped_tree",
     "train_tokenizer",
 ]
