@@ -1,16 +1,18 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
-from plaudit.scoring.ensemble import Combine, Ensemble
+from plaudit.scoring.ensemble import ENSEMBLE_FILE, Combine, Ensemble
 from plaudit.scoring.functions import FunctionScorer
 from plaudit.scoring.opening import open_reward_model, valid_values
-from plaudit.scoring.process import Process, ProcessScorer
+from plaudit.scoring.process import PROCESS_FILE, Process, ProcessScorer
 from plaudit.scoring.protocol import Scorer
 from plaudit.scoring.reading import rollout_trees, with_rule
-from plaudit.scoring.reference import REFERENCE_FILE
+from plaudit.scoring.reference import REFERENCE_FILE, read_reference
 from plaudit.scoring.reward_model import RewardModelScorer
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
 
 __all__ = [
+    "ENSEMBLE_FILE",
+    "PROCESS_FILE",
     "REFERENCE_FILE",
     "Combine",
     "Ensemble",
@@ -24,6 +26,7 @@ __all__ = [
     "check_turn",
     "load_tools",
     "open_reward_model",
+    "read_reference",
     "rollout_trees",
     "valid_values",
     "with_rule",
