@@ -10,13 +10,11 @@ import math
 from collections.abc import Callable
 from itertools import permutations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from plaudit.objectives.reward import RewardModelling
-from plaudit.objectives.reward_length import length_slopes
 from plaudit.objectives.reward_losses import (
     bradley_terry_loss,
     choice_loss,
@@ -27,7 +25,6 @@ from plaudit.objectives.reward_losses import (
     rao_kupper_loss,
     regression_loss,
 )
-from plaudit.objectives.reward_process import StepModelling, aggregate_steps
 from tests.labelled import batch_of
 
 TIE = 0.3
@@ -241,106 +238,3 @@ def test_every_branch_is_judged_by_its_own_criterion():
     leaf = scores_MH.clone().requires_grad_()
     objective_loss(RewardModelling(heads="criteria"), leaf, **head).backward()
     assert leaf.grad is not None and bool((leaf.grad[scores_MH == 9.0] == 0).all())
-
-
-def test_length_slopes_are_the_gradient_of_the_correlations():
-    rng = np.random.default_rng(0)
-    length, quality, head = (torch.as_tensor(rng.normal(size=12)) for _ in range(3))
-
-    def plain(q: np.ndarray, h: np.ndarray) -> float:
-        corr = lambda x: float(np.corrcoef(x, length.numpy())[0, 1])  # noqa: E731
-        return abs(corr(q)) - corr(h)
-
-    slopes = length_slopes(quality, head, length)
-    assert slopes.correlation == pytest.approx(np.corrcoef(quality, length)[0, 1])
-    for s in range(12):
-        step = np.zeros(12)
-        step[s] = 1e-5
-        q, h = quality.numpy(), head.numpy()
-        by_quality = (plain(q + step, h) - plain(q - step, h)) / 2e-5
-        by_head = (plain(q, h + step) - plain(q, h - step)) / 2e-5
-        assert float(slopes.quality_S[s]) == pytest.approx(by_quality, abs=1e-6)
-        assert float(slopes.length_S[s]) == pytest.approx(by_head, abs=1e-6)
-    flat = length_slopes(quality, head, torch.ones(12))
-    assert not flat.quality_S.any() and not flat.length_S.any() and flat.correlation == 0
-
-
-def descend(length_coefficient: float) -> tuple[float, float]:
-    """Two linear heads on features (quality, length), where longer responses are mostly preferred.
-
-    Returns the correlations of the quality head with the length and with the quality.
-    """
-    rng = np.random.default_rng(1)
-    quality, length = rng.normal(size=(2, 400))
-    feature_MF = torch.as_tensor(np.stack([quality, length], 1))
-    liked = quality + 1.5 * length
-    pairs = np.arange(400).reshape(-1, 2)
-    first_wins = liked[pairs[:, 0]] > liked[pairs[:, 1]]
-    better = torch.as_tensor(np.where(first_wins, pairs[:, 0], pairs[:, 1]))
-    pair = {
-        "better": better,
-        "worse": torch.as_tensor(pairs.sum(1)) - better,
-        "probability": torch.ones(200, dtype=torch.float64),
-        "margin": torch.zeros(200, dtype=torch.float64),
-        "weight": torch.full((200,), 1 / 200, dtype=torch.float64),
-    }
-    none = torch.zeros(400, dtype=torch.float64)
-    weight_FH = torch.full((2, 2), 0.1, dtype=torch.float64, requires_grad=True)
-    objective = RewardModelling(heads="length", length_coefficient=length_coefficient)
-    for _ in range(300):
-        scores_MH = feature_MF @ weight_FH
-        slopes = length_slopes(*scores_MH.detach().T, feature_MF[:, 1])
-        branch = {"rating": none, "weight": none, "length_correlation": none + slopes.correlation,
-                  "quality_slope": slopes.quality_S, "length_slope": slopes.length_S}  # fmt: skip
-        batch = batch_of([1] * 400, branch=branch, pair=pair)
-        loss, _ = objective({"reward.head_scores": scores_MH}, batch)
-        (slope,) = torch.autograd.grad(loss, weight_FH)
-        with torch.no_grad():
-            weight_FH -= 0.3 * slope
-    found = (feature_MF @ weight_FH).detach().numpy()[:, 0]
-    return float(np.corrcoef(found, length)[0, 1]), float(np.corrcoef(found, quality)[0, 1])
-
-
-def test_the_length_head_takes_the_length_off_the_quality_head():
-    length, _ = descend(0.0)
-    assert length > 0.7
-    length, quality = descend(1.0)
-    assert abs(length) < 0.1 and quality > 0.9
-
-
-def steps(scores_N: Tensor, right_N: Tensor, weight_N: Tensor):
-    batch = batch_of([len(scores_N)], token={"right": right_N, "weight": weight_N})
-    return StepModelling()({"reward.step_scores": scores_N}, batch)
-
-
-def test_steps_are_learned_at_their_ends_only():
-    """Mask equals slice, whatever stands in the other tokens' labels and scores."""
-    nan = math.nan
-    weight = double(0, 0.5, 0, 0, 0.5)
-    masked = torch.tensor([nan, 0.7, 2.0, nan, -0.2], dtype=torch.float64, requires_grad=True)
-    sliced = torch.tensor([0.7, -0.2], dtype=torch.float64, requires_grad=True)
-    loss, metrics = steps(masked, double(nan, 1, nan, 0, 0.25), weight)
-    expected, _ = steps(sliced, double(1, 0.25), double(0.5, 0.5))
-    close(loss, expected.item())
-    (loss + expected).backward()
-    assert masked.grad is not None and sliced.grad is not None
-    close(masked.grad[[1, 4]], sliced.grad)
-    assert not masked.grad[[0, 2, 3]].any()
-    by_hand = -0.5 * math.log(1 / (1 + math.exp(-0.7)))
-    by_hand -= 0.5 * (0.25 * math.log(1 / (1 + math.exp(0.2)))
-                      + 0.75 * math.log(1 / (1 + math.exp(-0.2))))  # fmt: skip
-    close(loss, by_hand)
-    assert metrics["step_accuracy"].value() == 1.0
-
-
-def test_a_response_without_steps_costs_nothing():
-    scores = torch.zeros(3, requires_grad=True)
-    loss, metrics = steps(scores, torch.zeros(3), torch.zeros(3))
-    loss.backward()
-    assert loss.item() == 0 and metrics == {}
-
-
-def test_aggregation_of_steps():
-    right = np.array([0.5, 0.25, 0.9])
-    expected = {"min": 0.25, "product": 0.1125, "last": 0.9, "mean": 0.55}
-    assert {a: aggregate_steps(right, a) for a in expected} == pytest.approx(expected)  # type: ignore[arg-type]
