@@ -4,6 +4,7 @@ from plaudit.scoring.functions import FunctionScorer
 from plaudit.scoring.protocol import Scorer
 from plaudit.scoring.reward_model import RewardModelScorer, open_reward_model, rollout_trees
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
+from plaudit.scoring.verified import VerifierScorer, open_verifier
 
 __all__ = [
     "FunctionScorer",
@@ -11,8 +12,10 @@ __all__ = [
     "Scorer",
     "ToolChecks",
     "Tools",
+    "VerifierScorer",
     "check_turn",
     "load_tools",
     "open_reward_model",
+    "open_verifier",
     "rollout_trees",
 ]
