@@ -59,6 +59,7 @@ def confine(seccomp_hex: str, readable: list[str]) -> None:
         os.close(place)
     program = ctypes.create_string_buffer(bytes.fromhex(seccomp_hex))
     filter_ = struct.pack("@HP", (len(program) - 1) // 8, ctypes.addressof(program))
+    checked(libc.prctl(1, 9, 0, 0, 0), "to end with the parent")
     checked(libc.prctl(38, 1, 0, 0, 0), "no new privileges")
     checked(libc.syscall(restrict, rules, 0), "landlock")
     os.close(rules)

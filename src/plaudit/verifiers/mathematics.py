@@ -65,6 +65,8 @@ def math(
 
 def _equal(reference: str, answer: str, tolerance: float) -> bool:
     final = concluded(answer)
+    if _bare(reference) == _bare(final):
+        return True
     if _as_words(reference) and _as_words(reference) == _as_words(final):
         return True
     gold = [value for parsed in _readings(reference) for value in parsed]
@@ -140,6 +142,10 @@ def _as_latex(text: str) -> str:
     return _FUNCTION.sub(r"\\\1", text).replace("**", "^").replace("*", r"\cdot ")
 
 
+def _bare(text: str) -> str:
+    return "".join(text.strip("$ .").split())
+
+
 def _as_words(text: str) -> str:
     """The words of an answer that is words and no expression; empty where it is mathematics."""
     plain = _TEXT.sub(r"\1", text).strip("$ .()")
@@ -152,7 +158,9 @@ def _parsed(text: str) -> list[Any]:
     from math_verify import parse
 
     # Its own timeout is a signal, which fails in threads; a deadline of ours ends this process.
-    return parse(text, parsing_timeout=None)  # type: ignore[arg-type]
+    found = parse(text, parsing_timeout=None)  # type: ignore[arg-type]
+    # What it cannot parse it gives back as text.
+    return found if any(not isinstance(value, str) for value in found) else []
 
 
 def _verified(gold: list[Any], found: list[Any]) -> bool:

@@ -17,15 +17,15 @@ def reasoning_gym(response: str, columns: Columns, *, tag: str = "") -> float | 
     The row says how it was made (``task``), so the very entry the scorer needs is made again.
     """
     task: Any = expected(columns, "task")
-    entry = _tasks(task["name"], task["seed"], json.dumps(task["options"]))
+    entries = _entries(task["name"], task["seed"], task["size"], json.dumps(task["options"]))
     answer = answer_part(response, tag)
     if answer is None:
         return 0.0
-    return float(entry.score_answer(answer, entry[task["index"]]))
+    return float(entries.score_answer(answer, entries[task["index"]]))
 
 
 @functools.cache
-def _tasks(name: str, seed: int, options: str) -> Any:
-    import reasoning_gym as gym
+def _entries(name: str, seed: int, size: int, options: str) -> Any:
+    import reasoning_gym
 
-    return gym.create_dataset(name, seed=seed, size=1 << 30, **json.loads(options))
+    return reasoning_gym.create_dataset(name, seed=seed, size=size, **json.loads(options))

@@ -13,8 +13,8 @@ from plaudit.verifiers.registry import Columns
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _NAMED_CHOICE = re.compile(
-    r"(?:answer|option|choice|correct)\b[^A-Za-z0-9]*(?:(?:is|are|would be|option|choice)\b[^A-Za-z0-9]*)*"
-    r"(?-i:([A-J]))\b(?!['’])",
+    r"(?:answer|option|choice|correct)\b[^A-Za-z0-9]*"
+    r"(?:(?:is|are|would be|option|choice)\b[^A-Za-z0-9]*)*(?-i:([A-J]))\b(?!['’])",
     re.IGNORECASE,
 )
 _BOXED_CHOICE = re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*\(?([A-J])\)?\s*\}")

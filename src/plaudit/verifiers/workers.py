@@ -7,6 +7,7 @@ signal in a thread: only killing really ends them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -59,8 +60,8 @@ class Workers:
                     worker.give(waiting[0], items[waiting.popleft()], self._deadline_seconds)
             for worker in self._reported():
                 if (found := worker.verdict()) is not None:
-                    index, verdicts_of_worker = found
-                    verdicts[index] = verdicts_of_worker
+                    index, verdict = found
+                    verdicts[index] = verdict
                 if worker.is_over:
                     self._workers.remove(worker)
         return verdicts
@@ -110,10 +111,9 @@ class _Worker:
     def give(self, index: int, item: tuple[str, Columns], seconds: float) -> None:
         self.index, self.deadline = index, time.monotonic() + seconds
         self._seconds = seconds
-        try:
+        # Where it died in between, reading its answer will say so.
+        with contextlib.suppress(OSError):
             self.connection.send_bytes(json.dumps(item).encode())
-        except OSError:  # it died in between, which reading its answer will say
-            pass
 
     def verdict(self) -> tuple[int, float | Invalid] | None:
         """The item's index and verdict; None for word that the process has begun.
