@@ -41,12 +41,11 @@ def test_verdicts_and_the_pass_rate_with_its_interval(tmp_path: Path):
 
 
 def test_one_response_a_prompt_has_wilson_s_interval(tmp_path: Path):
-    data = write_rows(
-        tmp_path / "sums.jsonl", [row for i, row in enumerate(rows()) if i % 4 < 3][::3]
-    )
+    right_and_wrong = [row for i, row in enumerate(rows()) if i % 4 in (0, 3)]
+    data = write_rows(tmp_path / "sums.jsonl", right_and_wrong)
     made = run_stage("verify", tmp_path / "out", verifier="exact", dataset=data)
-    low, point, high = made.metrics["pass_rate"]
-    assert 0 < low < point < high <= 1
+    # p -+ z sqrt(p (1 - p) / n + z^2 / 4 n^2) / (1 + z^2 / n) with p = 1/2, n = 12
+    assert made.metrics["pass_rate"] == pytest.approx([0.2538, 0.5, 0.7462], abs=1e-4)
 
 
 def test_a_mark_below_one_passes_parts(tmp_path: Path):
@@ -116,8 +115,13 @@ def test_texts_about_a_sum_lie_where_its_question_lies():
 
 @pytest.mark.parametrize(
     ("a", "b", "steps"),
-    [(37, 25, "7+5=12, 3+2+1=6"), (4, 3, "4+3=7"), (0, 0, "0+0=0"), (99, 1, "9+1=10, 9+0+1=10, 0+0+1=1")],
-)  # fmt: skip
+    [
+        (37, 25, "7+5=12, 3+2+1=6"),
+        (4, 3, "4+3=7"),
+        (0, 0, "0+0=0"),
+        (99, 1, "9+1=10, 9+0+1=10, 0+0+1=1"),
+    ],
+)
 def test_sums_worked_out(a: int, b: int, steps: str):
     assert worked_sum(a, b) == steps
 
