@@ -11,6 +11,7 @@ import pytest
 
 from plaudit.records import Invalid, Prompt, Rollout, Score
 from plaudit.scoring import open_verifier
+from plaudit.verifiers import Workers
 
 
 def misbehaving(response: str, columns, *, scale: float = 1.0) -> float | Invalid:
@@ -124,6 +125,13 @@ def test_rollouts_are_scored_by_their_text_and_their_prompt_s_columns():
     ]
     assert scorer.score([]) == []
     scorer.close()
+
+
+def test_a_verifier_that_cannot_be_loaded_in_its_process_is_an_error():
+    workers = Workers("tests.nowhere:f", {}, count=2, deadline_seconds=1.0)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"verifier tests\.nowhere:f: cannot be imported"):
+            workers.verify([("a", {})] * 3)
 
 
 def test_mistakes_are_told_before_anything_runs():

@@ -88,7 +88,7 @@ def format_tags(
     response: str,
     columns: Columns,
     *,
-    tags: list[str] = ["think", "answer"],  # noqa: B006 (read only)
+    tags: tuple[str, ...] = ("think", "answer"),
     opened: bool = False,
 ) -> float:
     """1 if the response is its tags, each once and not empty, in order, with nothing around them.

@@ -51,6 +51,16 @@ class Workers:
         Raises:
             ValueError: the verifier itself cannot be loaded.
         """
+        try:
+            return self._verdicts(items)
+        except BaseException:  # an interrupt too: what is under way belongs to no later call
+            self.close()
+            raise
+
+    def close(self) -> None:
+        _end_all(self._workers)
+
+    def _verdicts(self, items: Sequence[tuple[str, Columns]]) -> list[float | Invalid]:
         verdicts: list[float | Invalid] = [Invalid(reason="not verified")] * len(items)
         waiting = deque(range(len(items)))
         while waiting or any(worker.index is not None for worker in self._workers):
@@ -65,9 +75,6 @@ class Workers:
                 if worker.is_over:
                     self._workers.remove(worker)
         return verdicts
-
-    def close(self) -> None:
-        _end_all(self._workers)
 
     def _staff(self, waiting: int) -> None:
         """Start processes while there is more to do than hands."""
