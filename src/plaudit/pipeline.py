@@ -37,6 +37,7 @@ STAGES: Mapping[str, str] = {
     "best_of_n": "plaudit.evaluation.best_of_n",
     "preference": "plaudit.stages.preference",
     "rl": "plaudit.stages.rl",
+    "verify": "plaudit.stages.verify",
     "evaluate": "plaudit.evaluation.evaluate",
     "report": "plaudit.evaluation.report",
 }

@@ -9,6 +9,7 @@ from plaudit.scoring.reading import rollout_trees, with_rule
 from plaudit.scoring.reference import REFERENCE_FILE, read_reference
 from plaudit.scoring.reward_model import RewardModelScorer
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
+from plaudit.scoring.verified import VerifierScorer, open_verifier
 
 __all__ = [
     "ENSEMBLE_FILE",
@@ -23,9 +24,11 @@ __all__ = [
     "Scorer",
     "ToolChecks",
     "Tools",
+    "VerifierScorer",
     "check_turn",
     "load_tools",
     "open_reward_model",
+    "open_verifier",
     "read_reference",
     "rollout_trees",
     "valid_values",
