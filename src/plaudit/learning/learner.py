@@ -104,6 +104,15 @@ class Learner:
         Raises:
             NonFiniteLoss: the loss or a gradient is NaN or infinite.
         """
+        totals = self.accumulate(trees, objective)
+        return self.step(totals, trees)
+
+    def accumulate(self, trees: Sequence[Tree], objective: Objective) -> dict[str, Mean]:
+        """Add the objective's gradient over all trees to what the next step takes.
+
+        Raises:
+            NonFiniteLoss: the loss is NaN or infinite; nothing is left of the gradient.
+        """
         assert self.optimiser is not None, "this learner was made for forward passes only"
         totals: dict[str, Mean] = {}
         for rows in self._micro_batches(trees):
@@ -117,6 +126,18 @@ class Learner:
             self.optimiser.accumulate()
             for name, mean in metrics.items():
                 totals[name] = totals[name] + mean if name in totals else mean
+        return totals
+
+    def step(self, totals: Mapping[str, Mean], trees: Sequence[Tree]) -> dict[str, float]:
+        """Take the optimiser's step with the gradients added up, and give the metrics' values.
+
+        Args:
+            trees: what they were computed on, for the record if they are not finite.
+
+        Raises:
+            NonFiniteLoss: a gradient is NaN or infinite.
+        """
+        assert self.optimiser is not None, "this learner was made for forward passes only"
         norms = self.optimiser.step()
         if not all(math.isfinite(norm) for norm in norms.values()):
             raise self._failure("gradient", trees)
