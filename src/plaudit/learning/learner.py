@@ -73,6 +73,8 @@ class Learner:
         self.roles = roles
         self.optimiser = optimiser
         self.version = 0
+        self.moved_roles: set[str] = set()
+        """Frozen roles whose weights are no longer those they were loaded with."""
         self._token_budget = token_budget
         self._pad_id = pad_id
         self._temperature = temperature
@@ -150,6 +152,17 @@ class Learner:
         """The role's weights and their version, for a sampler to load."""
         tensors = {n: p.detach() for n, p in self.roles.parameters(role).items()}
         return Weights(tensors, self.version)
+
+    @torch.no_grad()
+    def refresh(self, role: str, *, share: float) -> None:
+        """Move a frozen role to the policy: ``share`` of its weights become the policy's (TR-DPO).
+
+        From then on checkpoints hold the role's weights too.
+        """
+        source = self.roles.parameters("policy")
+        for name, parameter in self.roles.parameters(role).items():
+            parameter.lerp_(source[name], share)
+        self.moved_roles.add(role)
 
     def checksum(self) -> str:
         """SHA-256 over every trained weight: equal runs have equal checksums."""

@@ -84,19 +84,20 @@ class PolicyOptimisation:
         self, outputs: Mapping[str, Tensor], batch: Labelled
     ) -> tuple[Tensor, dict[str, Mean]]:
         label, logprob_N = batch.token, outputs["policy.logprobs"]
-        loss_N, clipped_N = self.surrogate(logprob_N, batch)
+        ratio_N = (logprob_N - label["old"]).exp()
+        loss_N, clipped_N = self.surrogate(logprob_N, ratio_N, batch)
         metrics = {
             "entropy": mean_of(outputs["policy.entropy"]),
             "approx_kl": mean_of(k3(label["old"] - logprob_N)),
             "clip_fraction": mean_of(clipped_N),
         }
         if self.off_policy_mask_threshold is not None:
-            kept_N = self._near(logprob_N, batch)
+            kept_N = _near(logprob_N, batch, self.off_policy_mask_threshold)
             loss_N = torch.where(kept_N, loss_N, 0.0)
             metrics["masked"] = mean_of(~kept_N)
         metrics["policy_loss"] = weighted_mean_of(loss_N, label["weight"])
         if self.kl_coefficient:
-            loss_N = loss_N + self._weighted_kl(outputs, batch)
+            loss_N = loss_N + self._weighted_kl(outputs, ratio_N, batch)
         if self.entropy_coefficient:
             loss_N = loss_N - self.entropy_coefficient * outputs["policy.entropy"]
         loss = (label["weight"] * loss_N).sum()
@@ -104,18 +105,13 @@ class PolicyOptimisation:
             loss = loss - self.nll_coefficient * (label["nll_weight"] * logprob_N).sum()
         return loss, metrics
 
-    def _weighted_kl(self, outputs: Mapping[str, Tensor], batch: Labelled) -> Tensor:
+    def _weighted_kl(
+        self, outputs: Mapping[str, Tensor], ratio_N: Tensor, batch: Labelled
+    ) -> Tensor:
         if self.kl_estimator == "full":
             return self.kl_coefficient * outputs["policy.kl"]
-        logprob_N = outputs["policy.logprobs"]
-        weight_N = self.kl_coefficient * (logprob_N - batch.token["old"]).exp()
-        return SAMPLED_KL_LOSSES[self.kl_estimator](logprob_N - batch.token["reference"], weight_N)
-
-    def _near(self, logprob_N: Tensor, batch: Labelled) -> Tensor:
-        """False on what the sequence mask leaves out."""
-        sampled_N = batch.token.get("sampled", batch.token["old"])
-        drift_N = mean_within_branch(sampled_N - logprob_N.detach(), batch)
-        return (batch.token["advantage"] >= 0) | (drift_N <= self.off_policy_mask_threshold)
+        log_ratio_N = outputs["policy.logprobs"] - batch.token["reference"]
+        return SAMPLED_KL_LOSSES[self.kl_estimator](log_ratio_N, self.kl_coefficient * ratio_N)
 
     def _critic(
         self, outputs: Mapping[str, Tensor], batch: Labelled
@@ -128,3 +124,10 @@ class PolicyOptimisation:
             "value_loss": weighted_mean_of(loss_N, label["weight"]),
             "value_error": mean_of((value_N - label["return"]).square()),
         }
+
+
+def _near(logprob_N: Tensor, batch: Labelled, threshold: float) -> Tensor:
+    """False on what the sequence mask leaves out."""
+    sampled_N = batch.token.get("sampled", batch.token["old"])
+    drift_N = mean_within_branch(sampled_N - logprob_N.detach(), batch)
+    return (batch.token["advantage"] >= 0) | (drift_N <= threshold)

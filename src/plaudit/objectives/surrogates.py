@@ -1,9 +1,9 @@
 """Surrogate losses of policy optimisation: what stands between an advantage and a gradient.
 
-A surrogate is a frozen row of settings that is called with the policy's log-probabilities and a
-batch with token labels ``old`` (the log-probability that the ratio is taken to) and ``advantage``.
-With ``rho_t = exp(log pi_t - old_t)``. What judges a whole response comes back on each of its
-tokens, so that the aggregation ``sequence`` makes it the mean over responses.
+A surrogate is a frozen row of settings that is called with the policy's log-probabilities, their
+importance ratios ``rho_t = exp(log pi_t - old_t)``, and a batch with token labels ``old`` (the
+log-probability that the ratio is taken to) and ``advantage``. What judges a whole response comes
+back on each of its tokens, so that the aggregation ``sequence`` makes it the mean over responses.
 
 Shapes: N policy tokens, M branches (responses).
 """
@@ -30,7 +30,7 @@ class Surrogate(NamedTuple):
 class SurrogateRule(Protocol):
     """The settings of a surrogate, and its formula."""
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate: ...
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +42,7 @@ class Clip:
     """None: as ``epsilon``."""
     delta: float | None = None
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
-        ratio_N = (logprob_N - batch.token["old"]).exp()
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         return _clipped(ratio_N, batch.token["advantage"], self)
 
 
@@ -58,9 +57,9 @@ class SequenceClip:
     epsilon_high: float | None = 4e-4
     delta: float | None = None
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
-        ratio_N = mean_within_branch(logprob_N - batch.token["old"], batch).exp()
-        return _clipped(ratio_N, batch.token["advantage"], self)
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
+        of_response_N = mean_within_branch(logprob_N - batch.token["old"], batch).exp()
+        return _clipped(of_response_N, batch.token["advantage"], self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,11 +72,10 @@ class CappedWeight:
 
     epsilon_high: float = 4.0
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
-        ratio_N = (logprob_N - batch.token["old"]).detach().exp()
-        cap = 1.0 + self.epsilon_high
-        loss_N = -ratio_N.clamp(max=cap) * batch.token["advantage"] * logprob_N
-        return Surrogate(loss_N, ratio_N > cap)
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
+        weight_N, cap = ratio_N.detach(), 1.0 + self.epsilon_high
+        loss_N = -weight_N.clamp(max=cap) * batch.token["advantage"] * logprob_N
+        return Surrogate(loss_N, weight_N > cap)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +88,7 @@ class SoftGate:
     sapo_temperature_pos: float = 1.0
     sapo_temperature_neg: float = 1.05
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
-        ratio_N = (logprob_N - batch.token["old"]).exp()
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         advantage_N = batch.token["advantage"]
         tau_N = torch.where(advantage_N > 0, self.sapo_temperature_pos, self.sapo_temperature_neg)
         gate_N = (tau_N * (ratio_N - 1.0)).sigmoid() * 4.0 / tau_N
@@ -108,20 +105,22 @@ class GeometricMean:
 
     epsilon: float = 0.4
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         log_ratio_N, advantage_N = logprob_N - batch.token["old"], batch.token["advantage"]
         above_N = log_ratio_N.clamp(max=self.epsilon)
         below_N = log_ratio_N.clamp(min=-self.epsilon)
         bounded_N = torch.where(advantage_N > 0, above_N, below_N)
-        ratio_N = mean_within_branch(bounded_N, batch).exp()
-        return Surrogate(-advantage_N * ratio_N, (bounded_N != log_ratio_N) & (advantage_N != 0))
+        of_response_N = mean_within_branch(bounded_N, batch).exp()
+        return Surrogate(
+            -advantage_N * of_response_N, (bounded_N != log_ratio_N) & (advantage_N != 0)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogProbability:
     """REINFORCE (Williams 1992): ``-A log pi``. It holds on the policy that sampled alone."""
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         loss_N = -batch.token["advantage"] * logprob_N
         return Surrogate(loss_N, torch.zeros_like(loss_N, dtype=torch.bool))
 
@@ -136,7 +135,7 @@ class AdvantageRegression:
 
     regression_beta: float = 1e-3
 
-    def __call__(self, logprob_N: Tensor, batch: Labelled) -> Surrogate:
+    def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         log_ratio_M = sum_by_branch(logprob_N - batch.token["reference"], batch)
         error_N = self.regression_beta * log_ratio_M[batch.branch_N] - batch.token["advantage"]
         return Surrogate(error_N.square(), torch.zeros_like(error_N, dtype=torch.bool))
