@@ -82,6 +82,8 @@ def assemble(
     ``old_value``; each [N]. On branches: ``reward``, ``kl`` (of the sequence, in nats) and
     ``truncated``. With a correction ``old`` is the learner's own log-probability and ``sampled``
     the sampler's."""
+    if not groups:
+        return []
     trees = [rollout_trees([m.rollout for m in group.members])[0] for group in groups]
     names = ["reference.logprobs"] + (["critic.values"] if algorithm.has_critic else [])
     names += ["policy.logprobs"] if correction is not None else []

@@ -90,7 +90,8 @@ class SoftGate:
 
     def __call__(self, logprob_N: Tensor, ratio_N: Tensor, batch: Labelled) -> Surrogate:
         advantage_N = batch.token["advantage"]
-        tau_N = torch.where(advantage_N > 0, self.sapo_temperature_pos, self.sapo_temperature_neg)
+        tau_N = torch.full_like(advantage_N, self.sapo_temperature_neg)
+        tau_N[advantage_N > 0] = self.sapo_temperature_pos
         gate_N = (tau_N * (ratio_N - 1.0)).sigmoid() * 4.0 / tau_N
         return Surrogate(-advantage_N * gate_N, torch.zeros_like(ratio_N, dtype=torch.bool))
 

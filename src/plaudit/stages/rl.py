@@ -8,20 +8,29 @@ into advantages, updates the policy, and hands the new weights back to the sampl
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from plaudit.artifacts import Artifact
+from plaudit.artifacts import Artifact, Draft
 from plaudit.formats import load_prompts, local_inputs
-from plaudit.learning import Checkpoints, Order, Recorder
+from plaudit.learning import Checkpoints, Learner, Order, Recorder
 from plaudit.learning.experience import assemble
 from plaudit.models import Roles
+from plaudit.records import Prompt
 from plaudit.sampling import LocalSampler, Sampler
 from plaudit.stages.rl_coefficients import Coefficients
 from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_roles import open_roles, open_scorer
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
-from plaudit.stages.rl_updates import PretrainingMix, correction_of, objective_of, update
+from plaudit.stages.rl_updates import (
+    PretrainingMix,
+    correction_metrics,
+    correction_of,
+    objective_of,
+    update,
+)
 from plaudit.stages.setup import make_learner, open_draft, open_text
 from plaudit.text import Renderer, prompts_within
 
@@ -56,36 +65,53 @@ def run(config: RLConfig, output: Path) -> Artifact:
         learning_rates=config.learning_rates,
         temperature=config.temperature,
     )
-    checkpoints = Checkpoints(draft, every_steps=config.save_steps)
-    checkpoint = checkpoints.restore(learner)
-    control = Controllers.resume(config, checkpoint.controllers)
-    coefficients = Coefficients.resume(config, checkpoint.controllers)
     sampler = LocalSampler(roles.model("policy"), renderer, slots=config.sampling_slots)
-    sampler.load(*learner.weights())
     sources = Sources(sampler=sampler, scorer=scorer, reference=_reference(config, roles, renderer))
     mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
-    with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
-        for step in range(checkpoint.step, config.max_steps):
-            found, control = gather(config, prompts, order.batch(step), step, sources, control)
-            groups = found.kept(dynamic=bool(config.dynamic_sampling))
-            trees = assemble(
-                groups, learner, config.row, coefficients.shaping(), correction_of(config)
-            )
-            metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid)
-            metrics |= coefficients.metrics()
-            objective = objective_of(config, coefficients, step)
-            metrics |= update(config, learner, trees, objective, mix, step)
-            sampler.load(*learner.weights())
-            coefficients = coefficients.adapted(metrics, len(found.rollouts))
-            if config.ref_model_sync_steps and (step + 1) % config.ref_model_sync_steps == 0:
-                learner.refresh("reference", share=config.ref_model_mixup_alpha or 1.0)
-            recorder.record(step + 1, metrics, sample_rows(step + 1, groups))
-            if checkpoints.due(step + 1) and step + 1 < config.max_steps:
-                checkpoints.save(step + 1, learner, control.as_dict() | coefficients.as_dict())
+    metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix))
     roles.save("policy", tokenizer, draft.path / "model")
     return draft.finish(
         {"prompts": len(prompts), "left_out": len(loaded) - len(prompts), "last_step": metrics}
     )
+
+
+class Material(NamedTuple):
+    """What a run learns from."""
+
+    prompts: Sequence[Prompt]
+    order: Order
+    sources: Sources
+    mix: PretrainingMix | None
+
+
+def _learn(
+    config: RLConfig, learner: Learner, draft: Draft, material: Material
+) -> dict[str, float]:
+    """The loop, from the draft's last checkpoint on; the last step's metrics."""
+    prompts, order, sources, mix = material
+    checkpoints = Checkpoints(draft, every_steps=config.save_steps)
+    checkpoint = checkpoints.restore(learner)
+    control = Controllers.resume(config, checkpoint.controllers)
+    coefficients = Coefficients.resume(config, checkpoint.controllers)
+    row, correction = config.row, correction_of(config)
+    sources.sampler.load(*learner.weights())
+    with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
+        for step in range(checkpoint.step, config.max_steps):
+            found, control = gather(config, prompts, order.batch(step), step, sources, control)
+            groups = found.kept(dynamic=bool(config.dynamic_sampling))
+            trees = assemble(groups, learner, row, coefficients.shaping(), correction)
+            metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid)
+            metrics |= found.metrics() | coefficients.metrics() | correction_metrics(trees)
+            objective = objective_of(config, coefficients, step)
+            metrics |= update(config, learner, trees, objective, mix, step)
+            if config.ref_model_sync_steps and (step + 1) % config.ref_model_sync_steps == 0:
+                learner.refresh("reference", share=config.ref_model_mixup_alpha or 1.0)
+            sources.sampler.load(*learner.weights())
+            coefficients = coefficients.adapted(metrics, len(found.rollouts))
+            recorder.record(step + 1, metrics, sample_rows(step + 1, groups))
+            if checkpoints.due(step + 1) and step + 1 < config.max_steps:
+                checkpoints.save(step + 1, learner, control.as_dict() | coefficients.as_dict())
+    return metrics
 
 
 def _reference(config: RLConfig, roles: Roles, renderer: Renderer) -> Sampler | None:

@@ -45,6 +45,9 @@ class Gathered:
         useful = [group for group in self.groups if teaches(group.rewards_K.tolist())]
         return useful if dynamic and useful else self.groups
 
+    def metrics(self) -> dict[str, float]:
+        return {"sampling_rounds": float(self.rounds)} if self.rounds > 1 else {}
+
 
 def gather(
     config: RLConfig,

@@ -19,7 +19,6 @@ from plaudit.stages.options import (
     NonNegative,
     OptimiserOptions,
     Positive,
-    Share,
 )
 from plaudit.stages.rl_groups import (
     AdaptiveEntropyOptions,
@@ -83,7 +82,7 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     """Adapt beta to a target KL."""
     ref_model_sync_steps: Count | None = None
     """Steps between refreshments of the reference; never where not said."""
-    ref_model_mixup_alpha: Share | None = None
+    ref_model_mixup_alpha: Annotated[float, Field(gt=0, le=1)] | None = None
     """The policy's share in a refreshed reference; 1 where not said."""
     scale_rewards: Scale | None = None
     """Divide advantages by the deviation of the group, the batch, all tokens, or by nothing."""

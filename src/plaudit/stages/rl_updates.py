@@ -70,6 +70,18 @@ def correction_of(config: RLConfig) -> Correction | None:
     return None if said is None else Correction(**said.model_dump())
 
 
+def correction_metrics(trees: Sequence[Tree]) -> dict[str, float]:
+    """The mean importance weight of a token, and the share of tokens that weigh nothing."""
+    weights = [tree.token["importance"] for tree in trees if "importance" in tree.token]
+    if not weights:
+        return {}
+    importance_N = np.concatenate(weights)
+    return {
+        "importance": float(importance_N.mean()),
+        "importance_cut": float((importance_N == 0).mean()),
+    }
+
+
 def update(
     config: RLConfig,
     learner: Learner,
