@@ -48,9 +48,7 @@ def inputs(config: RLConfig) -> dict[str, Path]:
 
 def run(config: RLConfig, output: Path) -> Artifact:
     began = time.monotonic()
-    tokenizer, renderer = open_text(
-        config, longest_tokens=config.max_prompt_length + config.max_completion_length
-    )
+    tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)

@@ -174,6 +174,12 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
         )
 
     @property
+    def longest_tokens(self) -> int:
+        """Of a sequence the policy must be able to attend over."""
+        sampled = self.max_prompt_length + self.max_completion_length
+        return max(sampled, self.ptx.max_length if self.ptx else 0)
+
+    @property
     def updates_per_step(self) -> int:
         return self.num_ppo_epochs * self.num_mini_batches
 
