@@ -27,10 +27,11 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from plaudit.models.divergence import exact_kl
 from plaudit.models.forward import hidden_states, layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
-from plaudit.models.roles import by_role, language_outputs, scalar_outputs
+from plaudit.models.roles import KL, by_role, language_outputs, scalar_outputs
 
 HEAD_FILE = "score.safetensors"
 
@@ -100,7 +101,16 @@ class AdapterRoles:
                     found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
                 else:
                     found |= language_outputs(role, wanted, self._base, flat_XD, batch, temperature)
+            if KL in wanted:
+                found[f"{role}.{KL}"] = self._kl(flat_XD, batch, temperature)
         return found
+
+    def _kl(self, flat_XD: Tensor, batch: TreeBatch, temperature: float) -> Tensor:
+        with torch.no_grad(), self._as("reference"):
+            reference_XD = hidden_states(self._base, batch).flatten(0, 1)
+        hidden_ND, reference_ND = (flat[batch.predict_N] for flat in (flat_XD, reference_XD))
+        # The language head has no adapter, so it is the same for both.
+        return exact_kl(self._base, hidden_ND, self._base, reference_ND, temperature=temperature)
 
     def model(self, role: str) -> PreTrainedModel:
         assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"
