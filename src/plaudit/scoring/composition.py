@@ -95,9 +95,11 @@ class CosineLengthScorer:
 
     scorer: Scorer
     max_tokens: int
-    right: tuple[float, float]
-    """``r_0`` and ``r_L`` of a right answer."""
-    wrong: tuple[float, float]
+    right_short: float
+    """``r_0`` of a right answer; ``long`` is its ``r_L``."""
+    right_long: float
+    wrong_short: float
+    wrong_long: float
     exceeded: float
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
@@ -109,7 +111,8 @@ class CosineLengthScorer:
     def _value(self, rollout: Rollout, score: float) -> float:
         if rollout.finish_reason == "length":
             return self.exceeded
-        ends = self.right if score > 0.5 else self.wrong
+        right = (self.right_short, self.right_long)
+        ends = right if score > 0.5 else (self.wrong_short, self.wrong_long)
         return cosine_between(*ends, min(1.0, len(rollout.ids) / self.max_tokens))
 
 

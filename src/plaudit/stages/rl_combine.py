@@ -20,7 +20,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "gated": ("safety", "threshold", "safety_column", "whiten"),
     "mean_minus_variance": ("variance_coefficient",),
     "constrained": (
-        "limits", "multiplier", "multiplier_learning_rate", "multiplier_max", "cost_decay",
+        "limits", "multiplier", "multiplier_rate", "multiplier_max", "cost_decay",
     ),
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ class CombineOptions(Config):
     """For constrained: the sources that are costs, each with the most its mean may be."""
     multiplier: Positive = 1.0
     """For constrained: the Lagrange multipliers to begin with."""
-    multiplier_learning_rate: Positive = 0.1
+    multiplier_rate: Positive = 0.1
     """For constrained: step of the multipliers' logarithms, for a violation of 1."""
     multiplier_max: Positive = 100.0
     """For constrained: bound on the multipliers."""

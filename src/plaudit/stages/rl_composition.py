@@ -118,7 +118,7 @@ class Composition:
                     float(raw[name].mean()),
                     limit=aim.limits[name],
                     decay=aim.cost_decay,
-                    learning_rate=aim.multiplier_learning_rate,
+                    learning_rate=aim.multiplier_rate,
                     most=aim.multiplier_max,
                 )
                 for name, multiplier in self.multipliers.items()

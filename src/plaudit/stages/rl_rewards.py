@@ -52,10 +52,14 @@ class CosineLengthOptions(Config):
 
     max_tokens: Count
     """Tokens of the longest response: max_completion_length."""
-    right: tuple[float, float] = (2.0, 1.0)
-    """Reward of a right response of no tokens, and of max_tokens."""
-    wrong: tuple[float, float] = (-10.0, 0.0)
-    """Reward of a wrong one of no tokens, and of max_tokens."""
+    right_short: float = 2.0
+    """Reward of a right response of no tokens."""
+    right_long: float = 1.0
+    """Of a right one of max_tokens."""
+    wrong_short: float = -10.0
+    """Of a wrong one of no tokens."""
+    wrong_long: float = 0.0
+    """Of a wrong one of max_tokens."""
     exceeded: float = -10.0
     """Reward of a response cut at the limit."""
 
@@ -94,7 +98,7 @@ class SourceOptions(Config):
     """The span's tag."""
     without_span: float | None = None
     """Score of a response without the span; null makes it invalid."""
-    cosine_length: CosineLengthOptions | None = None
+    cosine: CosineLengthOptions | None = None
     """Make right and wrong depend on length."""
 
     @model_validator(mode="after")
@@ -215,6 +219,6 @@ def _wrapped(source: SourceOptions, scorer: Scorer, renderer: Renderer) -> Score
         scorer = SpanScorer(
             scorer=scorer, cut=cut, renderer=renderer, without_span=source.without_span
         )
-    if source.cosine_length is not None:
-        scorer = CosineLengthScorer(scorer=scorer, **source.cosine_length.model_dump())
+    if source.cosine is not None:
+        scorer = CosineLengthScorer(scorer=scorer, **source.cosine.model_dump())
     return scorer
