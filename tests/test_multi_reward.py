@@ -168,11 +168,7 @@ def test_a_multiplier_remembers_a_moving_average():
 
 
 def test_the_lagrangian_finds_the_constrained_optimum():
-    """Maximise p r subject to p c <= limit over p in [0, 1], by primal and dual steps.
-
-    A policy sigma(x) earns 1 and costs 1 where it acts: the best that keeps the cost at 0.3 acts
-    with probability 0.3.
-    """
+    """Maximise p - p^2 / 2 subject to p <= 0.3: p = 0.3, at a multiplier of 1 - 0.3."""
     x, multiplier = torch.zeros((), dtype=torch.float64, requires_grad=True), Multiplier.of(1.0)
     ascent = torch.optim.SGD([x], lr=0.5)
     for _ in range(6000):
@@ -181,10 +177,10 @@ def test_the_lagrangian_finds_the_constrained_optimum():
             float(act.detach()), limit=0.3, decay=0.0, learning_rate=0.05, most=100.0
         )
         ascent.zero_grad()
-        (-lagrangian(act, [act], [multiplier.value])).backward()
+        (-lagrangian(act - act**2 / 2, [act], [multiplier.value])).backward()
         ascent.step()
     assert float(torch.sigmoid(x.detach())) == pytest.approx(0.3, abs=1e-3)
-    assert multiplier.value == pytest.approx(1.0, abs=1e-2)  # where act neither pays nor costs
+    assert multiplier.value == pytest.approx(0.7, abs=1e-2)
 
 
 def test_gated_rewards_are_whitened_apart():
