@@ -31,7 +31,9 @@ STAGES: Mapping[str, str] = {
     "reward": "plaudit.stages.reward",
     "preference": "plaudit.stages.preference",
     "rl": "plaudit.stages.rl",
+    "soup": "plaudit.stages.soup",
     "evaluate": "plaudit.evaluation.evaluate",
+    "front": "plaudit.evaluation.front",
     "report": "plaudit.evaluation.report",
 }
 
