@@ -1,4 +1,4 @@
-"""Sources of reward: what each is shown, and how what they say becomes one reward."""
+"""RewardSources of reward: what each is shown, and how what they say becomes one reward."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plaudit.scoring import (
     LengthScorer,
     Parts,
     RepetitionScorer,
-    Sources,
+    RewardSources,
     SpanScorer,
     ToolCallScorer,
     after,
@@ -167,12 +167,12 @@ def test_tool_calls_are_worth_what_they_are(text: str, value: float, renderer):
 def test_one_silent_source_makes_a_response_invalid(renderer):
     picky = FunctionScorer(lambda prompts, completions: [None, 2.0])
     rollouts = [written(renderer, "a"), written(renderer, "b")]
-    both = Sources(scorers={"one": Recording(3.0), "picky": picky})
+    both = RewardSources(scorers={"one": Recording(3.0), "picky": picky})
     lacking, parts = both.score(rollouts)
     assert isinstance(lacking, Invalid) and lacking.reason.startswith("picky: ")
     assert not isinstance(parts, Invalid)
     assert {name: score.value for name, score in parts.items()} == {"one": 3.0, "picky": 2.0}
-    (alone, _) = Sources(scorers={"picky": picky}).score(rollouts)
+    (alone, _) = RewardSources(scorers={"picky": picky}).score(rollouts)
     assert isinstance(alone, Invalid) and not alone.reason.startswith("picky: ")
 
 

@@ -3,7 +3,7 @@
 from plaudit.scoring.composition import (
     CosineLengthScorer,
     Parts,
-    Sources,
+    RewardSources,
     SpanScorer,
     after,
     inside,
@@ -21,8 +21,8 @@ __all__ = [
     "Parts",
     "RepetitionScorer",
     "RewardModelScorer",
+    "RewardSources",
     "Scorer",
-    "Sources",
     "SpanScorer",
     "ToolCallScorer",
     "ToolChecks",

@@ -23,7 +23,7 @@ PER_TOKEN = ("ids", "logprobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sources:
+class RewardSources:
     """Scorers by name. A response is invalid as soon as one of them has no score for it."""
 
     scorers: Mapping[str, Scorer]

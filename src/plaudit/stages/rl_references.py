@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from plaudit.artifacts import write_json
+from plaudit.learning import Order
 from plaudit.records import Prompt, Rollout, Score
 from plaudit.sampling import Sampler, SamplingParams
-from plaudit.scoring import Sources
+from plaudit.scoring import RewardSources
 from plaudit.stages.rl_composition import References
 from plaudit.stages.rl_options import RLConfig
 
@@ -18,7 +19,12 @@ FILE = "reference_rewards.json"
 
 
 def reference_rewards(
-    config: RLConfig, scorer: Sources, sampler: Sampler, prompts: Iterable[Prompt], draft: Path
+    config: RLConfig,
+    scorer: RewardSources,
+    sampler: Sampler,
+    prompts: Sequence[Prompt],
+    order: Order,
+    draft: Path,
 ) -> References:
     """By source and prompt, the rewards of responses sampled from the policy before it learns.
 
@@ -27,15 +33,15 @@ def reference_rewards(
 
     Args:
         sampler: samples from the policy as it begins, which is the reference.
-        prompts: those that the run will ask; repetitions count once.
+        order: of the prompts; those of the run's own steps are asked.
     """
-    needed = {
-        name: s.reference_samples for name, s in config.sources.items() if s.samples_reference
-    }
+    sources = config.sources.items()
+    needed = {name: s.reference_samples for name, s in sources if s.samples_reference}
     if not needed:
         return {}
     if not (draft / FILE).is_file():
-        asked = list({prompt.id: prompt for prompt in prompts}.values())
+        rows = {int(row) for step in range(config.max_steps) for row in order.batch(step)}
+        asked = [prompts[row] for row in sorted(rows)]
         rollouts = sampler.sample(asked, max(needed.values()), _params(config))
         found = {name: _by_prompt(name, n, scorer, rollouts) for name, n in needed.items()}
         write_json(draft / FILE, found)
@@ -48,7 +54,7 @@ def _params(config: RLConfig) -> SamplingParams:
 
 
 def _by_prompt(
-    name: str, samples: int, scorer: Sources, rollouts: Sequence[Rollout]
+    name: str, samples: int, scorer: RewardSources, rollouts: Sequence[Rollout]
 ) -> dict[str, list[float]]:
     rewards: dict[str, list[float]] = {}
     own = [rollout for rollout in rollouts if rollout.index < samples]

@@ -1,4 +1,4 @@
-"""Sources of reward: what is said of each, and how they are opened.
+"""RewardSources of reward: what is said of each, and how they are opened.
 
 A source is a reward model, a function, a verifier, a check of tool calls, or a rule. How several
 become one reward is in ``rl_combine``.
@@ -21,8 +21,8 @@ from plaudit.scoring import (
     FunctionScorer,
     LengthScorer,
     RepetitionScorer,
+    RewardSources,
     Scorer,
-    Sources,
     SpanScorer,
     ToolCallScorer,
     after,
@@ -171,7 +171,7 @@ def source_inputs(sources: Mapping[str, SourceOptions]) -> dict[str, Path]:
 
 def open_sources(
     sources: Mapping[str, SourceOptions], renderer: Renderer, loading: Loading
-) -> Sources:
+) -> RewardSources:
     """Open every source.
 
     Raises:
@@ -185,7 +185,7 @@ def open_sources(
             if len(sources) == 1:
                 raise
             raise ValueError(f"rewards.{name}: {error}") from error
-    return Sources(scorers=scorers)
+    return RewardSources(scorers=scorers)
 
 
 def _scorer(source: SourceOptions, renderer: Renderer, loading: Loading) -> Scorer:

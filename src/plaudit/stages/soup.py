@@ -27,7 +27,7 @@ from plaudit.models.loading import Precision
 from plaudit.models.soups import check_alike, pour, simplex, weights_of
 from plaudit.records import Invalid, Prompt, Rollout
 from plaudit.sampling import LocalSampler, SamplingParams
-from plaudit.scoring import Sources
+from plaudit.scoring import RewardSources
 from plaudit.stages.options import Count, CountOrNone, NonNegative
 from plaudit.stages.rl_rewards import Loading, SourceOptions, open_sources, source_inputs
 from plaudit.stages.setup import open_draft
@@ -193,7 +193,9 @@ def _answers(
     return sampler.sample(prompts, config.num_generations, params)
 
 
-def _scored(config: SoupConfig, scorer: Sources, rollouts: Sequence[Rollout]) -> dict[str, Any]:
+def _scored(
+    config: SoupConfig, scorer: RewardSources, rollouts: Sequence[Rollout]
+) -> dict[str, Any]:
     """Mean of each reward with its interval, clustered by conversation."""
     found = list(zip(rollouts, scorer.score(rollouts), strict=True))
     valid = [(rollout, parts) for rollout, parts in found if not isinstance(parts, Invalid)]
