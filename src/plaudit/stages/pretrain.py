@@ -67,7 +67,7 @@ class PretrainConfig(TrainingOptions):
     """Options of ``plaudit pretrain``."""
 
     corpora: dict[str, Corpus] = Field(min_length=1)
-    """RewardSources of text by name."""
+    """Sources of text by name."""
     learning_rate: Positive = 2e-3
     batch_size: Count = 32
     """Documents in one optimiser step."""
