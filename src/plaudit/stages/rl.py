@@ -19,8 +19,11 @@ from plaudit.learning import Checkpoints, Learner, Order, Recorder
 from plaudit.learning.experience import assemble, group_scores, weigh
 from plaudit.objectives import ALGORITHMS, PolicyOptimisation
 from plaudit.sampling import LocalSampler
+from plaudit.stages.rl_composition import standardised_once
 from plaudit.stages.rl_options import RLConfig
-from plaudit.stages.rl_roles import open_roles, open_scorer
+from plaudit.stages.rl_references import reference_rewards
+from plaudit.stages.rl_rewards import open_sources, source_inputs
+from plaudit.stages.rl_roles import open_roles
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
 from plaudit.stages.setup import make_learner, open_draft, open_text
 from plaudit.text import Tree, prompts_within
@@ -29,9 +32,10 @@ CONFIG = RLConfig
 
 
 def inputs(config: RLConfig) -> dict[str, Path]:
-    return local_inputs(
+    named = local_inputs(
         model=config.model, dataset=config.dataset, reward_model=config.reward_model
     )
+    return named | source_inputs(config.rewards)
 
 
 def run(config: RLConfig, output: Path) -> Artifact:
@@ -42,7 +46,8 @@ def run(config: RLConfig, output: Path) -> Artifact:
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
-    roles, scorer = open_roles(config), open_scorer(config, tokenizer)
+    roles = open_roles(config)
+    scorer = open_sources(config.sources, renderer, config.loading)
     draft = open_draft("rl", config, inputs(config), output, began)
     learner = make_learner(
         roles,
@@ -54,11 +59,13 @@ def run(config: RLConfig, output: Path) -> Artifact:
         temperature=config.temperature,
     )
     checkpoints = Checkpoints(draft, every_steps=config.save_steps)
-    checkpoint = checkpoints.restore(learner)
-    control = Controllers.resume(config, checkpoint.controllers)
     sampler = LocalSampler(roles.model("policy"), renderer, slots=config.sampling_slots)
+    to_ask = (prompts[row] for step in range(config.max_steps) for row in order.batch(step))
+    references = reference_rewards(config, scorer, sampler, to_ask, draft.path)
+    checkpoint = checkpoints.restore(learner)
+    control = Controllers.resume(config, checkpoint.controllers, references)
     sampler.load(*learner.weights())
-    algorithm = ALGORITHMS[config.algorithm]
+    algorithm = standardised_once(ALGORITHMS[config.algorithm], config.combine)
     with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
         for step in range(checkpoint.step, config.max_steps):
             asked = [prompts[row] for row in order.batch(step)]

@@ -20,6 +20,8 @@ from plaudit.stages.options import (
     Positive,
     Share,
 )
+from plaudit.stages.rl_combine import CombineOptions
+from plaudit.stages.rl_rewards import Loading, SourceOptions, shorthand
 
 
 class CriticOptions(Config):
@@ -65,6 +67,10 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     """The model whose scores are the reward."""
     reward_function: str | None = None
     """Or a function, package.module:name, of TRL's signature."""
+    rewards: dict[str, SourceOptions] = Field(default={})
+    """Or several sources of reward by name."""
+    combine: CombineOptions = Field(default_factory=CombineOptions)
+    """How several rewards become one."""
     learning_rate: Positive = 1e-6
     max_steps: Count
     """Steps: each samples, scores and updates."""
@@ -116,9 +122,18 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     @model_validator(mode="after")
     def _refuse_what_does_not_apply(self) -> RLConfig:
         row = ALGORITHMS[self.algorithm]
+        rewards = [self.reward_model, self.reward_function, self.rewards or None]
+        per_source = self.reward_normalisation != "none" or self.reward_clip is not None
         faults = {
-            "reward_model or reward_function: exactly one must be given": (
-                (self.reward_model is None) == (self.reward_function is None)
+            "reward_model or reward_function: exactly one must be given, or several as rewards": (
+                sum(given is not None for given in rewards) != 1
+            ),
+            "reward_normalisation, reward_clip: say normalisation and clip of each of rewards": (
+                bool(self.rewards) and per_source
+            ),
+            **self.combine.faults(self.rewards),
+            "combine.method: gdpo needs num_generations of at least 2": (
+                self.combine.method == "gdpo" and self.num_generations < 2
             ),
             f"critic: {self.algorithm} has none": self.critic is not None and not row.has_critic,
             f"num_generations: {self.algorithm} needs at least 2 responses of a prompt": (
@@ -131,19 +146,41 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
                 self.adaptive_kl is not None and self.beta == 0
             ),
             "reward_normalisation: a reward_function has no reference; use running": (
-                self.reward_normalisation == "reference" and self.reward_model is None
+                self.reward_normalisation == "reference" and self.reward_function is not None
             ),
             f"num_mini_batches: at most batch_size ({self.batch_size}) parts have prompts": (
                 self.num_mini_batches > self.batch_size
             ),
-            "critic.model: needed, since a reward_function cannot become a critic": (
-                self.critic is not None and self.critic.model is None and self.reward_model is None
+            "critic.model: needed, since only a reward_model can become a critic": (
+                self.critic is not None and not (self.critic.model or self.first_reward_model)
             ),
         }
         for fault, present in faults.items():
             if present:
                 raise ValueError(fault)
         return self
+
+    @property
+    def sources(self) -> dict[str, SourceOptions]:
+        """The sources of reward by name, whichever way they were given."""
+        return self.rewards or shorthand(
+            self.reward_model, self.reward_function, self.reward_normalisation, self.reward_clip
+        )
+
+    @property
+    def first_reward_model(self) -> str | None:
+        models = [self.reward_model, *(source.reward_model for source in self.rewards.values())]
+        return next((model for model in models if model is not None), None)
+
+    @property
+    def loading(self) -> Loading:
+        """How the sources' reward models are loaded."""
+        return Loading(
+            precision=self.precision,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+            token_budget=2 * self.micro_batch_tokens,
+        )
 
     @property
     def updates_per_step(self) -> int:

@@ -1,16 +1,13 @@
-"""The models of a reinforcement-learning run: policy, reference, critic, and the scorer's."""
+"""The models of a reinforcement-learning run: policy, reference and critic."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from plaudit.artifacts import Artifact, hash_input, read_artifact
 from plaudit.models import AdapterRoles, Roles, SeparateRoles, load_language_model
 from plaudit.models import load_scalar_model as load_scalar
-from plaudit.scoring import FunctionScorer, Scorer, open_reward_model
 from plaudit.stages.rl_options import RLConfig
 
 log = logging.getLogger(__name__)
@@ -30,22 +27,6 @@ def open_roles(config: RLConfig) -> Roles:
     if config.critic is not None:
         models["critic"] = load_scalar(_critic_source(config), seed=config.seed, **said)
     return SeparateRoles(models, trained=config.learning_rates)
-
-
-def open_scorer(config: RLConfig, tokenizer: PreTrainedTokenizerBase) -> Scorer:
-    """The reward model, or the user's function."""
-    if config.reward_function is not None:
-        return FunctionScorer(config.reward_function)
-    assert config.reward_model is not None
-    return open_reward_model(
-        config.reward_model,
-        policy_tokenizer=tokenizer,
-        precision=config.precision,
-        standardised=config.reward_normalisation == "reference",
-        token_budget=2 * config.micro_batch_tokens,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
 
 
 def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
@@ -73,6 +54,6 @@ def _is_adapter_on(model: str, reward: Artifact) -> bool:
 
 def _critic_source(config: RLConfig) -> str:
     assert config.critic is not None
-    source = config.critic.model or config.reward_model
+    source = config.critic.model or config.first_reward_model
     assert source is not None, "the config's validator asks for one"
     return source
