@@ -10,7 +10,12 @@ from plaudit.scoring.composition import (
 )
 from plaudit.scoring.functions import FunctionScorer
 from plaudit.scoring.protocol import Scorer
-from plaudit.scoring.reward_model import RewardModelScorer, open_reward_model, rollout_trees
+from plaudit.scoring.reward_model import (
+    RewardModelScorer,
+    open_reward_model,
+    reward_reference,
+    rollout_trees,
+)
 from plaudit.scoring.rules import LengthScorer, RepetitionScorer, ToolCallScorer, repetition
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
 
@@ -33,5 +38,6 @@ __all__ = [
     "load_tools",
     "open_reward_model",
     "repetition",
+    "reward_reference",
     "rollout_trees",
 ]

@@ -99,12 +99,17 @@ def open_reward_model(
     model = load_scalar_model(
         name, precision=precision, seed=0, device=device, trust_remote_code=trust_remote_code
     )
-    mean, std = _reference(name) if standardised else (0.0, 1.0)
+    mean, std = reward_reference(name) if standardised else (0.0, 1.0)
     roles = SeparateRoles({"reward": model}, trained=[])
     return RewardModelScorer(roles, mean=mean, std=std, token_budget=token_budget)
 
 
-def _reference(name: str) -> tuple[float, float]:
+def reward_reference(name: str) -> tuple[float, float]:
+    """Mean and deviation of a reward model's scores on its reference responses.
+
+    Raises:
+        ValueError: it was saved without them, or they cannot be read.
+    """
     file = Path(model_path(name)) / "reward.json"
     if not file.is_file():
         raise ValueError(f"{file}: missing, so scores cannot be standardised by a reference")
