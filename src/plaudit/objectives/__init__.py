@@ -36,7 +36,13 @@ from plaudit.objectives.multi_reward import (
     worst_of,
 )
 from plaudit.objectives.policy import PolicyOptimisation
-from plaudit.objectives.preference import DirectPreference, dpo_loss
+from plaudit.objectives.preference import (
+    DirectPreference,
+    PreferenceOptimisation,
+    PreferenceTerm,
+)
+from plaudit.objectives.preference_pairs import dpo_loss
+from plaudit.objectives.preference_table import PREFERENCE_LOSSES, PreferenceLoss
 from plaudit.objectives.reward import RewardModelling
 from plaudit.objectives.reward_losses import bradley_terry_loss, pointwise_loss
 from plaudit.objectives.reward_process import StepModelling
@@ -44,6 +50,7 @@ from plaudit.objectives.surrogates import Clip, clipped_surrogate, clipped_value
 
 __all__ = [
     "ALGORITHMS",
+    "PREFERENCE_LOSSES",
     "Aggregation",
     "Algorithm",
     "Clip",
@@ -51,6 +58,9 @@ __all__ = [
     "LanguageModelling",
     "Mean",
     "PolicyOptimisation",
+    "PreferenceLoss",
+    "PreferenceOptimisation",
+    "PreferenceTerm",
     "RewardModelling",
     "StepModelling",
     "active_entropy_coefficient",
