@@ -123,7 +123,8 @@ def rollout_trees(rollouts: Sequence[Rollout]) -> list[Tree]:
         tree = Tree(
             id=group[0].prompt.id,
             prompt_P=group[0].prompt_ids,
-            branches=tuple(Tokens(ids=r.ids, mask=np.ones(len(r.ids), bool)) for r in group),
+            branches=tuple(Tokens(ids=r.ids, mask=r.written) for r in group),
         )
-        trees.append(tree.with_token_labels(old=np.concatenate([r.logprobs for r in group])))
+        old = np.concatenate([r.logprobs[r.written] for r in group])
+        trees.append(tree.with_token_labels(old=old))
     return trees
