@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from plaudit.artifacts import Artifact
+from plaudit.environments import environment_inputs, told_of_tools, turn_metrics
 from plaudit.formats import load_prompts, local_inputs
 from plaudit.learning import Checkpoints, Learner, Order, Recorder
 from plaudit.learning.experience import assemble, group_scores, weigh
 from plaudit.objectives import ALGORITHMS, PolicyOptimisation
-from plaudit.sampling import LocalSampler
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_roles import open_roles, open_scorer
+from plaudit.stages.rl_sampling import open_sampler
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
 from plaudit.stages.setup import make_learner, open_draft, open_text
 from plaudit.text import Tree, prompts_within
@@ -29,9 +30,10 @@ CONFIG = RLConfig
 
 
 def inputs(config: RLConfig) -> dict[str, Path]:
-    return local_inputs(
+    named = local_inputs(
         model=config.model, dataset=config.dataset, reward_model=config.reward_model
     )
+    return named | environment_inputs(config.environment)
 
 
 def run(config: RLConfig, output: Path) -> Artifact:
@@ -39,6 +41,7 @@ def run(config: RLConfig, output: Path) -> Artifact:
     tokenizer, renderer = open_text(
         config, longest_tokens=config.max_prompt_length + config.max_completion_length
     )
+    renderer = told_of_tools(config.environment, renderer)
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
@@ -56,7 +59,7 @@ def run(config: RLConfig, output: Path) -> Artifact:
     checkpoints = Checkpoints(draft, every_steps=config.save_steps)
     checkpoint = checkpoints.restore(learner)
     control = Controllers.resume(config, checkpoint.controllers)
-    sampler = LocalSampler(roles.model("policy"), renderer, slots=config.sampling_slots)
+    sampler = open_sampler(config, roles, renderer)
     sampler.load(*learner.weights())
     algorithm = ALGORITHMS[config.algorithm]
     with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
@@ -67,6 +70,7 @@ def run(config: RLConfig, output: Path) -> Artifact:
             groups, invalid = group_scores(rollouts, scores, least=config.least_responses)
             trees = assemble(groups, learner, algorithm, control.shaping())
             metrics = step_metrics(rollouts, groups, trees, invalid, control)
+            metrics |= turn_metrics(rollouts)
             metrics |= _update(config, learner, trees, step)
             sampler.load(*learner.weights())
             control = control.adapted(metrics["kl"], len(rollouts))

@@ -50,7 +50,7 @@ class Renderer:
     ) -> None:
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
-        self._tools = [dict(tool) for tool in tools]
+        self._tools: list[Any] = [dict(tool) for tool in tools]
         # SentencePiece's kind puts a space before whatever it is given.
         self._puts_space = not np.array_equal(self._encode("a"), self._encode("\na")[-1:])
         self._control = re.compile("|".join(map(re.escape, _control_tokens(tokenizer))) or r"(?!)")
