@@ -193,7 +193,7 @@ def test_search_ranks_by_bm25():
 
 
 def test_search_scores_are_the_formulas():
-    """Lucene's BM25: idf = ln(1 + (N - n + .5) / (n + .5)); tf / (tf + k1 (1 - b + b |d| / avg))."""
+    """idf tf / (tf + k1 (1 - b + b |d| / mean |d|)), idf = ln(1 + (N - n + .5) / (n + .5))."""
     import bm25s
 
     words = [["a", "b"], ["a", "a", "c", "d"], ["e", "f", "g"]]
@@ -264,14 +264,15 @@ def test_a_function_is_called_with_checked_arguments():
             function_tool(function)
 
 
+ASKED: list[tuple[str, object]] = []
+
+
 class Service(BaseHTTPRequestHandler):
     """Answers by path."""
 
-    asked: list[object] = []
-
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append((self.path, body))
+        ASKED.append((self.path, body))
         if self.path == "/slow":
             time.sleep(0.6)
         code = {"/moved": 302, "/broken": 500}.get(self.path, 200)
@@ -288,7 +289,7 @@ class Service(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    Service.asked.clear()
+    ASKED.clear()
     server = HTTPServer(("127.0.0.1", 0), Service)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -313,7 +314,7 @@ def asked(description: Path, url: str) -> str:
 
 def test_a_service_is_posted_the_arguments(address: str, description: Path):
     assert asked(description, f"{address}/right") == '{"price": 3}'
-    assert Service.asked[-1] == ("/right", {"drink": "tea"})
+    assert ASKED[-1] == ("/right", {"drink": "tea"})
 
 
 def test_a_service_that_fails_is_an_error_for_the_model(address: str, description: Path):
@@ -321,9 +322,9 @@ def test_a_service_that_fails_is_an_error_for_the_model(address: str, descriptio
     assert "timed out" in asked(description, f"{address}/slow")
     assert "more than 1000000 bytes" in asked(description, f"{address}/long")
     assert "did not answer" in asked(description, "http://127.0.0.1:9/")
-    calls = len(Service.asked)
+    calls = len(ASKED)
     assert "answered 302" in asked(description, f"{address}/moved")
-    assert len(Service.asked) == calls + 1, "a redirect is not followed"
+    assert len(ASKED) == calls + 1, "a redirect is not followed"
 
 
 @pytest.mark.parametrize(
