@@ -17,7 +17,7 @@ from plaudit.environments.service import service_tool
 from plaudit.environments.sql import sql_tool
 from plaudit.environments.tools import Tool, Toolbox
 from plaudit.formats import local_inputs
-from plaudit.sampling import TokenSampler
+from plaudit.sampling import LocalSampler, Sampler
 from plaudit.text import Renderer
 
 
@@ -119,9 +119,18 @@ def told_of_tools(options: EnvironmentOptions | None, renderer: Renderer) -> Ren
 
 
 def with_environment(
-    options: EnvironmentOptions, engine: TokenSampler, renderer: Renderer
-) -> ConversationSampler:
-    """A sampler of conversations around an engine; ``renderer`` as ``told_of_tools`` gave it."""
+    options: EnvironmentOptions | None, engine: LocalSampler, renderer: Renderer
+) -> Sampler:
+    """The engine, or where there is an environment conversations around it.
+
+    Args:
+        renderer: as ``told_of_tools`` gave it; the engine's too.
+
+    Raises:
+        ValueError: a tool cannot be opened, or the chat template takes no tools' results.
+    """
+    if options is None:
+        return engine
     return ConversationSampler(
         engine,
         renderer,

@@ -25,9 +25,7 @@ def solves(
     """Right, by a call where one is needed, and without one where none is."""
     right = answers_right(prompts, completions, answer)
     fitting = calls_as_needed(prompts, completions, needs_tool)
-    return [
-        None if a is None or b is None else a * b for a, b in zip(right, fitting, strict=True)
-    ]
+    return [None if a is None or b is None else a * b for a, b in zip(right, fitting, strict=True)]
 
 
 def answers_right(
@@ -86,9 +84,7 @@ def _answer(turns: Turns) -> str:
 
 def _stands_in(expected: str, text: str) -> bool:
     """Whole: ``4.5`` stands neither in ``14.5`` nor in ``4.50``, nor at the start of ``4.5.1``."""
-    return bool(
-        re.search(rf"(?<![\w.]){re.escape(expected)}(?![\w]|\.\w)", text, re.IGNORECASE)
-    )
+    return bool(re.search(rf"(?<![\w.]){re.escape(expected)}(?![\w]|\.\w)", text, re.IGNORECASE))
 
 
 def _words(text: str) -> set[str]:

@@ -16,6 +16,4 @@ def open_sampler(config: RLConfig, roles: Roles, renderer: Renderer) -> Sampler:
         ValueError: a tool of the environment cannot be opened, or the chat template takes none.
     """
     engine = LocalSampler(roles.model("policy"), renderer, slots=config.sampling_slots)
-    if config.environment is None:
-        return engine
     return with_environment(config.environment, engine, renderer)
