@@ -21,7 +21,7 @@ from plaudit.environments.search import search_tool
 from plaudit.environments.service import service_tool
 from plaudit.environments.sql import sql_tool
 from plaudit.environments.tools import ToolError
-from plaudit.records import ToolCall
+from plaudit.records import Message, Prompt, ToolCall
 
 
 def answer(tool: Tool, **arguments) -> str:
@@ -88,6 +88,14 @@ def test_arguments_are_checked_against_the_schema():
     assert answer(tool, expression=3) == "error: arguments.expression: 3 is not of type 'string'"
     assert answer(tool, expr="1").startswith("error: arguments: ")
     assert answer(tool, expression="1", more=2).startswith("error: arguments: Additional")
+
+
+def test_a_turn_may_call_often_but_not_without_end():
+    prompt = Prompt(id="a", conversation="a", content=(Message(role="user", content="?"),))
+    text = '<|call|>calculator {"expression":"1+1"}' * 10
+    reply = Toolbox([calculator_tool()]).reply(prompt, (), text)
+    assert [m.content for m in reply.results[:8]] == ["2"] * 8
+    assert [m.content[:15] for m in reply.results[8:]] == ["error: at most "] * 2
 
 
 MENU = """

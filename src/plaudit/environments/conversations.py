@@ -110,7 +110,7 @@ class ConversationSampler:
         Raises:
             ValueError: a prompt is plain text, or leaves no room in the model's context.
         """
-        conversations = [self._opened(p, k, params) for p in prompts for k in range(n)]
+        conversations = [c for prompt in prompts for c in self._opened(prompt, n, params)]
         # The n responses of a prompt begin together, so that it is computed once.
         starts = [
             Start(name=c.prompt.id, ids=c.prompt_ids, indices=range(n), max_tokens=c.room)
@@ -124,18 +124,22 @@ class ConversationSampler:
             starts = [c.start for c in live]
         return [conversation.rollout() for conversation in conversations]
 
-    def _opened(self, prompt: Prompt, index: int, params: SamplingParams) -> _Conversation:
+    def _opened(self, prompt: Prompt, n: int, params: SamplingParams) -> list[_Conversation]:
         if isinstance(prompt.content, str):
             raise ValueError(
                 f"prompt {prompt.id} is plain text; an environment needs prompts of messages"
             )
-        return _Conversation(
-            prompt=prompt,
-            prompt_ids=self._renderer.prompt(prompt.content),
-            index=index,
-            room=params.max_tokens,
-            rendered=prompt.content,
-        )
+        ids = self._renderer.prompt(prompt.content)
+        return [
+            _Conversation(
+                prompt=prompt,
+                prompt_ids=ids,
+                index=k,
+                room=params.max_tokens,
+                rendered=prompt.content,
+            )
+            for k in range(n)
+        ]
 
     def _take_turn(self, conversation: _Conversation, part: Continuation) -> None:
         conversation.add(part, by_policy=True)
@@ -166,17 +170,15 @@ class ConversationSampler:
 
     def _cleaned(self, reply: Reply) -> Reply:
         """What comes from elsewhere can neither pass for structure nor fill the context."""
-        results = tuple(
-            message.model_copy(
-                update={
-                    "content": self._renderer.readable(
-                        message.content, max_tokens=self._max_reply_tokens
-                    )
-                }
-            )
-            for message in reply.results
-        )
-        return Reply(turn=reply.turn, results=results)
+        texts = [
+            self._renderer.readable(m.content, max_tokens=self._max_reply_tokens)
+            for m in reply.results
+        ]
+        results = [
+            m.model_copy(update={"content": text})
+            for m, text in zip(reply.results, texts, strict=True)
+        ]
+        return Reply(turn=reply.turn, results=tuple(results))
 
     def _as_rendered(self, reply: Reply) -> Message:
         """The policy's turn as the template may be told of it; its own tokens are not taken.

@@ -16,6 +16,8 @@ from plaudit.text import parse_assistant
 
 ERROR = "error: "
 """How the result of a call that failed begins."""
+MAX_CALLS = 8
+"""Answered in one turn; what is called beyond it is an error."""
 
 
 class ToolError(Exception):
@@ -72,8 +74,11 @@ class Toolbox:
         except ValueError as error:
             result = Message(role="tool", content=f"{ERROR}{error}")
             return Reply(turn=Message(role="assistant", content=text), results=(result,))
-        results = [Message(role="tool", content=self.answer(call)) for call in turn.tool_calls]
-        return Reply(turn=turn, results=tuple(results))
+        calls, more = turn.tool_calls[:MAX_CALLS], turn.tool_calls[MAX_CALLS:]
+        answers = [self.answer(call) for call in calls]
+        answers += [f"{ERROR}at most {MAX_CALLS} calls in a turn are answered"] * len(more)
+        results = tuple(Message(role="tool", content=text) for text in answers)
+        return Reply(turn=turn, results=results)
 
     def answer(self, call: ToolCall) -> str:
         """The result of a call, or what was wrong with it."""
