@@ -32,7 +32,6 @@ class Made(NamedTuple):
     reward: Path
     judge: Path
     """A second reward model of the same tokenizer."""
-    other_reward: Path
     policy: Path
     """The base, trained on the reward."""
     evaluation: Path
@@ -47,7 +46,6 @@ def make(place: Path) -> Made:
     commands = [
         ("reward", f"model={base}", pairs, "--output", made.reward),
         ("reward", f"model={base}", pairs, "seed=1", "--output", made.judge),
-        ("reward", f"model={other}", pairs, "--output", made.other_reward),
         ("rl", f"model={base}", pairs, f"reward_model={made.reward}", "max_steps=1", *SHORT,
          "--output", made.policy),
         ("evaluate", f"baseline={base}", f"policies.p={made.policy}", f"judge={made.judge}", pairs,

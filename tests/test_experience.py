@@ -201,7 +201,7 @@ def test_what_is_left_of_a_group_is_learned_from():
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
 def test_weights_sum_to_what_the_aggregation_says(aggregation):
-    algorithm = Algorithm(advantage="group", kl="loss", aggregation=aggregation)
+    algorithm = Algorithm(advantage="group_mean", kl="loss", aggregation=aggregation)
     trees = weigh(assembled(algorithm), algorithm, max_tokens=10)
     lengths = [length for lengths_K in LENGTHS for length in lengths_K]
     sums = {

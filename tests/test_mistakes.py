@@ -92,9 +92,12 @@ RULES = {
     "no reward": ({"reward_model": None}, "reward_model or reward_function: exactly one"),
     "a critic for grpo": ({"critic": {"lam": 0.9}}, "critic: grpo has none"),
     "one answer": ({"num_generations": 1}, "num_generations: grpo needs at least 2"),
-    "adaptive": ({"adaptive_kl": {"target": 5}}, "adaptive_kl: grpo has its KL in the loss"),
+    "adapting nothing": (
+        {"adaptive_kl": {"target": 5}, "beta": 0},
+        "adaptive_kl: needs a beta above 0 to begin from",
+    ),
     "no target": ({"adaptive_kl": {}}, "adaptive_kl.target: required, but not given"),
-    "unknown row": ({"algorithm": "gppo"}, "algorithm: input should be 'ppo', 'rloo', 'grpo' or"),
+    "unknown row": ({"algorithm": "gppo"}, "algorithm: input should be 'ppo', 'reinforce',"),
     "no prompts": ({"dataset": None}, "dataset: input should be a valid string, found null"),
 }
 

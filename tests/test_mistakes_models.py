@@ -128,11 +128,6 @@ REWARDS = {
         ["model={base}", "reward_model={base}"],
         "base: a language model, not a reward model (train one: plaudit reward)",
     ),
-    "another tokenizer": (
-        "rl",
-        ["model={base}", "reward_model={other_reward}"],
-        "other_reward: its tokenizer is not the policy's",
-    ),
     "no reference": (
         "rl",
         ["model={base}", "reward_model={bare}", "reward_normalisation=reference"],
@@ -156,11 +151,6 @@ REWARDS = {
         "evaluate",
         ["baseline={base}", "policies.p={policy}", "judge={base}"],
         "base: a language model, not a reward model",
-    ),
-    "a judge of another tokenizer": (
-        "evaluate",
-        ["baseline={base}", "policies.p={policy}", "judge={other_reward}"],
-        "other_reward: its tokenizer is not the policy's",
     ),
     "no policies": (
         "evaluate",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from plaudit.models import collate
 from plaudit.objectives import (
+    Clip,
     DirectPreference,
     LanguageModelling,
     Mean,
@@ -40,7 +41,7 @@ OBJECTIVES: dict[str, Objective] = {
     "dpo": DirectPreference(beta=0.3),
     "dpo_with_likelihood": DirectPreference(beta=0.3, nll_coefficient=0.2),
     "reward": RewardModelling(pointwise_coefficient=0.7),
-    "policy": PolicyOptimisation(critic=False, epsilon_high=0.28),
+    "policy": PolicyOptimisation(critic=False, surrogate=Clip(epsilon_high=0.28)),
     "policy_with_kl": PolicyOptimisation(critic=False, kl_coefficient=0.1),
     "policy_and_critic": PolicyOptimisation(critic=True),
     "critic": PolicyOptimisation(critic=True, train_policy=False),

@@ -280,14 +280,16 @@ def test_adaptive_kl():
     assert adapt_kl_coefficient(0.15, 6.0, **settings) == 0.15
 
 
-def test_only_ppo_has_a_critic():
-    assert {name for name, row in ALGORITHMS.items() if row.has_critic} == {"ppo"}
+def test_rows_with_a_critic():
+    assert {name for name, row in ALGORITHMS.items() if row.has_critic} == {"ppo", "vapo"}
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_every_row_of_the_table_is_made_of_known_parts(name: str):
     row = ALGORITHMS[name]
-    for field, allowed in typing.get_type_hints(Algorithm).items():
-        assert getattr(row, field) in typing.get_args(allowed)
+    for part in ("advantage", "scale_rewards", "kl", "kl_estimator", "aggregation"):
+        assert getattr(row, part) in typing.get_args(typing.get_type_hints(Algorithm)[part])
     assert len(sequence_weights([3, 2], row.aggregation, max_tokens=4)) == 2
     assert ("critic.values" in PolicyOptimisation(critic=row.has_critic).needs) == row.has_critic
+    assert row.kl_in_reward == (row.kl_estimator == "k1")
+    assert row.has_critic or not row.critic

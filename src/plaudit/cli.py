@@ -38,6 +38,7 @@ _SUMMARIES = {
     "reward": "Learn a reward model from preferences and ratings.",
     "preference": "Optimise a policy on preferences directly (DPO).",
     "rl": "Optimise a policy against a reward (PPO, GRPO, RLOO).",
+    "verify": "Check responses by rule: mathematics, code, formats, calls.",
     "evaluate": "Compare policies on held-out prompts under a judge.",
     "report": "Write the report of a run as one HTML page.",
 }

@@ -7,9 +7,9 @@ A record never has a field that is filled in later. What a step adds is a new ty
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -124,11 +124,15 @@ class SteppedResponse(Record):
     prompt: Prompt
     steps: tuple[str, ...] = Field(min_length=1)
     labels: tuple[bool, ...] = Field(min_length=1)
+    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    """That each step is right, where labels are soft; then a label says it is above one half."""
 
     @model_validator(mode="after")
     def _label_every_step(self) -> SteppedResponse:
         if len(self.steps) != len(self.labels):
             raise ValueError(f"{len(self.steps)} steps but {len(self.labels)} labels")
+        if self.probabilities and len(self.probabilities) != len(self.steps):
+            raise ValueError(f"{len(self.steps)} steps but {len(self.probabilities)} probabilities")
         return self
 
 
@@ -178,6 +182,9 @@ class Score:
     value: float
     parts: Mapping[str, float] = field(default_factory=dict)
     """What the value was made of, by name."""
+    steps: Sequence[tuple[int, float]] = ()
+    """Where the process is judged: the place among the response's tokens of each that ends a step,
+    and the reward there. The value is made of them, so who learns from steps adds no value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

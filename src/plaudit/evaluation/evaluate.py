@@ -30,11 +30,12 @@ from plaudit.provenance import hash_file
 from plaudit.records import Message, Prompt, Rollout
 from plaudit.sampling import LocalSampler, SamplingParams
 from plaudit.scoring import (
-    RewardModelScorer,
+    Scorer,
     Tools,
     load_tools,
     open_reward_model,
     rollout_trees,
+    valid_values,
 )
 from plaudit.text import Renderer, load_tokenizer, prompts_within
 
@@ -180,9 +181,7 @@ def _tools(config: EvaluateConfig, prompts: Sequence[Prompt]) -> Tools | None:
     return tools
 
 
-def _scorers(
-    config: EvaluateConfig, tokenizer: PreTrainedTokenizerBase
-) -> dict[str, RewardModelScorer]:
+def _scorers(config: EvaluateConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Scorer]:
     named = {"judge": config.judge, "reward": config.reward_model}
     return {
         name: open_reward_model(
@@ -220,11 +219,9 @@ def _forward_only(config: EvaluateConfig, model: str) -> Learner:
     )
 
 
-def _judge(
-    rollouts: list[Rollout], scorers: dict[str, RewardModelScorer], reference: Learner
-) -> Judged:
+def _judge(rollouts: list[Rollout], scorers: dict[str, Scorer], reference: Learner) -> Judged:
     trees = rollout_trees(rollouts)
-    scores = {name: np.concatenate(s.raw_scores(trees)) for name, s in scorers.items()}
+    scores = {n: np.array(valid_values(s.score(rollouts))) for n, s in scorers.items()}
     found = reference.forward(trees, ["reference.logprobs"])
     sums = []
     for tree, quantities in zip(trees, found, strict=True):

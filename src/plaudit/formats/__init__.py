@@ -1,10 +1,11 @@
 """Readers of others' formats: rows in, records out, and every error with its file and line."""
 
-from plaudit.formats.corpora import CorpusFormat, read_corpus
+from plaudit.formats.corpora import CorpusFormat, read_corpus, read_texts
 from plaudit.formats.files import Row, data_files, read_rows, read_text
 from plaudit.formats.loading import (
     load_demonstrations,
     load_judged,
+    load_judgments,
     load_prompts,
     load_stepped,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "detect",
     "load_demonstrations",
     "load_judged",
+    "load_judgments",
     "load_prompts",
     "load_stepped",
     "local_inputs",
@@ -32,5 +34,6 @@ __all__ = [
     "read_corpus",
     "read_rows",
     "read_text",
+    "read_texts",
     "within",
 ]

@@ -5,6 +5,8 @@
   Dialogue, text only).
 - ``self_dialogue``: Mechanical Turk CSV with one column a turn, ``Answer.sentence1`` onwards
   (Fainberg et al. 2018); the two voices take turns as user and assistant.
+- ``text``: rows with a ``text``, and perhaps the ``conversation`` that decides their split; any
+  source of rows will do.
 - ``taskmaster``: dialogues as in ``plaudit.formats.taskmaster``.
 """
 
@@ -16,10 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 from plaudit.formats.files import Row, read_rows, read_text
+from plaudit.formats.sources import read_source
 from plaudit.formats.taskmaster import read_dialogues
 from plaudit.records import Message, Prompt, Text
 
-CorpusFormat = Literal["gutenberg", "sgd", "self_dialogue", "taskmaster"]
+CorpusFormat = Literal["gutenberg", "sgd", "self_dialogue", "taskmaster", "text"]
 
 _GUTENBERG = re.compile(
     r"\*\*\* ?START OF .*?\*\*\*(?P<body>.*?)(\*\*\* ?END OF|\Z)", re.DOTALL | re.IGNORECASE
@@ -47,6 +50,21 @@ def read_corpus(path: Path, kind: CorpusFormat) -> Iterator[Prompt]:
         if row.value.get("WorkerId") in blocked:
             continue
         yield _document(row.name, turns(row))
+
+
+def read_texts(name: str) -> Iterator[Prompt]:
+    """The documents of a source of kind ``text``.
+
+    Raises:
+        ValueError: the source cannot be read, or a row has no text.
+    """
+    for _, rows in read_source(name):
+        for row in rows:
+            text = row.value.get("text")
+            if not isinstance(text, str) or not text:
+                row.fail("text is missing or empty", '{"text": "..."}')
+            conversation = str(row.value.get("conversation") or text)
+            yield Prompt(id=row.name, conversation=conversation, content=text)
 
 
 def _gutenberg(path: Path) -> str:

@@ -58,6 +58,15 @@ def load_judged(name: str, *, portion: Portion = WHOLE, format: Format = "auto")
     return merge(_load(name, (Judged,), portion, format))
 
 
+def load_judgments(name: str, *, portion: Portion = WHOLE) -> list[Judged]:
+    """Judged responses row by row, before equal prompts are brought together.
+
+    Raises:
+        ValueError: a row cannot be read, the data is of another kind, or nothing is in the portion.
+    """
+    return _load(name, (Judged,), portion, "auto")
+
+
 def load_stepped(
     name: str, *, portion: Portion = WHOLE, format: Format = "auto"
 ) -> list[SteppedResponse]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from plaudit.formats import hh, taskmaster, trl
+from plaudit.formats import hh, judged, stepped, taskmaster, trl
 from plaudit.formats.files import Row
 from plaudit.records import Demonstration, Judged, Prompt, SteppedResponse
 
@@ -18,7 +18,10 @@ Format = Literal[
     "taskmaster_dialogues",
     "hh",
     "preference",
+    "soft_steps",
     "stepwise",
+    "mistake",
+    "judged",
     "unpaired_preference",
     "prompt_completion",
     "language_modelling",
@@ -71,11 +74,29 @@ SHAPES: dict[str, Shape] = {
         kind=Judged,
         read=trl.read_preference,
     ),
+    "soft_steps": Shape(
+        example=stepped.SOFT,
+        fits=_keys("prompt", "completions", "probabilities"),
+        kind=SteppedResponse,
+        read=stepped.read_soft_steps,
+    ),
     "stepwise": Shape(
         example=trl.STEPWISE,
         fits=_keys("prompt", "completions", "labels"),
         kind=SteppedResponse,
         read=trl.read_stepwise,
+    ),
+    "mistake": Shape(
+        example=stepped.MISTAKE,
+        fits=_keys("input", "steps", "mistake_index"),
+        kind=SteppedResponse,
+        read=stepped.read_mistake,
+    ),
+    "judged": Shape(
+        example=judged.JUDGED,
+        fits=_keys("prompt", "responses"),
+        kind=Judged,
+        read=judged.read_judged,
     ),
     "unpaired_preference": Shape(
         example=trl.UNPAIRED,

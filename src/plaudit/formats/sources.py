@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from plaudit.assets import PREFIX, shipped
 from plaudit.formats.files import Row, arrow_rows, data_files, one_line, read_rows
+from plaudit.formats.generated import generated_rows, is_generated
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -23,12 +24,16 @@ def read_source(name: str) -> Iterator[tuple[str, Iterator[Row]]]:
     - ``data/pairs.jsonl``, ``data/*.parquet``, ``plaudit/coffee-bar/ratings.jsonl.gz``
     - a directory written by ``datasets.save_to_disk``, with ``:split`` where it holds several
     - ``organisation/name`` or ``organisation/name:split`` on the Hugging Face hub
+    - ``generated:arithmetic?size=1000``: see ``plaudit.formats.generated``
 
     A split that is not named is ``train``. No code of a data set is ever run.
 
     Raises:
         ValueError: nothing of that name is found, or it cannot be read.
     """
+    if is_generated(name):
+        yield name, generated_rows(name)
+        return
     folder, _, split = (name, "", "") if Path(name).exists() else name.partition(":")
     if Path(folder).is_dir():
         yield name, _rows(name, _saved(Path(folder), split))
@@ -57,6 +62,8 @@ def local_inputs(**names: str | None) -> dict[str, Path]:
 
 
 def _local_paths(name: str) -> list[Path]:
+    if is_generated(name):
+        return []
     if place := shipped(name):
         return [place]
     folder = Path(name) if Path(name).exists() else Path(name.partition(":")[0])

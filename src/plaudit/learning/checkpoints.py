@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 from plaudit.artifacts import CHECKPOINT, Draft, write_json
 from plaudit.learning.learner import Learner
 
+_ROLE = "role/"
+"""Before the names of frozen roles' weights."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -49,6 +52,9 @@ class Checkpoints:
         temporary.mkdir(parents=True)
         tensors = {n: t.contiguous() for n, t in learner.optimiser.tensors().items()}
         tensors["rng/torch"] = torch.get_rng_state()
+        for role in sorted(learner.moved_roles):
+            named = learner.roles.parameters(role)
+            tensors |= {f"{_ROLE}{role}/{n}": p.detach().contiguous() for n, p in named.items()}
         save_file(tensors, temporary / "state.safetensors")
         with (temporary / "state.safetensors").open("rb") as file:
             os.fsync(file.fileno())  # on the disk before the older checkpoint goes
@@ -80,6 +86,7 @@ class Checkpoints:
             record = json.loads((newest / "state.json").read_text(encoding="utf-8"))
             tensors = load_file(newest / "state.safetensors")
             torch.set_rng_state(tensors.pop("rng/torch"))
+            _load_roles(learner, tensors)
             learner.optimiser.load_tensors(tensors, steps=record["optimiser_steps"])
             learner.version = record["version"]
             return Checkpoint(step=record["step"], controllers=record["controllers"])
@@ -88,3 +95,12 @@ class Checkpoints:
                 f"{newest}: cannot be read ({' '.join(str(error).split())[:120]}); "
                 "delete it to start the stage anew"
             ) from error
+
+
+def _load_roles(learner: Learner, tensors: dict[str, torch.Tensor]) -> None:
+    """Take out of ``tensors`` the weights of frozen roles that had moved, and take them up."""
+    for key in [key for key in tensors if key.startswith(_ROLE)]:
+        role, _, name = key.removeprefix(_ROLE).partition("/")
+        with torch.no_grad():
+            learner.roles.parameters(role)[name].copy_(tensors.pop(key))
+        learner.moved_roles.add(role)

@@ -1,7 +1,6 @@
 """From scored rollouts to trees with advantages: the path of a step of reinforcement learning.
 
-Shapes: K branches (responses) of a tree, N policy tokens, S responses of the step, T tokens of the
-longest.
+Shapes: K branches (responses) of a tree, N policy tokens.
 """
 
 from __future__ import annotations
@@ -14,26 +13,13 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from plaudit.learning.advantage_rows import Shaping, by_branch, with_advantages
 from plaudit.learning.learner import Learner
-from plaudit.objectives import (
-    Algorithm,
-    gae,
-    group_advantages,
-    group_mean_advantages,
-    k1,
-    leave_one_out_advantages,
-    sequence_weights,
-    whiten,
-)
+from plaudit.objectives import Algorithm, importance_weights, k1, sequence_weights
+from plaudit.objectives.corrections import CorrectionKind, CorrectionLevel
 from plaudit.records import Invalid, Rollout, Score, Scored
 from plaudit.scoring import rollout_trees
 from plaudit.text import Tree
-
-_GROUP_ADVANTAGES = {
-    "group": group_advantages,
-    "group_mean": group_mean_advantages,
-    "leave_one_out": leave_one_out_advantages,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +27,8 @@ class Group:
     """The scored responses of one prompt."""
 
     members: tuple[Scored, ...]
+    baseline: float | None = None
+    """What other samples say the prompt is worth, where the algorithm asks for some."""
 
     @property
     def rewards_K(self) -> np.ndarray:
@@ -48,15 +36,13 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shaping:
-    """How scores become token rewards and advantages."""
+class Correction:
+    """Importance weights for samples of a policy other than the learner's own."""
 
-    kl_coefficient: float
-    """Of the KL in the reward."""
-    gamma: float = 1.0
-    lam: float = 0.95
-    whiten_advantages: bool = True
-    """Of GAE, over all tokens of the step."""
+    kind: CorrectionKind
+    level: CorrectionLevel
+    cap: float
+    floor: float
 
 
 def group_scores(
@@ -86,72 +72,115 @@ def group_scores(
 
 
 def assemble(
-    groups: Sequence[Group], learner: Learner, algorithm: Algorithm, shaping: Shaping
+    groups: Sequence[Group],
+    learner: Learner,
+    algorithm: Algorithm,
+    shaping: Shaping,
+    correction: Correction | None = None,
 ) -> list[Tree]:
     """Trees labelled ``old``, ``reference``, ``advantage`` and, with a critic, ``return`` and
-    ``old_value``; each [N]. On branches: ``reward`` and ``kl`` (of the sequence, in nats)."""
+    ``old_value``; each [N]. On branches: ``reward``, ``kl`` (of the sequence, in nats) and
+    ``truncated``. With a correction ``old`` is the learner's own log-probability and ``sampled``
+    the sampler's."""
+    if not groups:
+        return []
     trees = [rollout_trees([m.rollout for m in group.members])[0] for group in groups]
     names = ["reference.logprobs"] + (["critic.values"] if algorithm.has_critic else [])
+    names += ["policy.logprobs"] if correction is not None else []
     found = learner.forward(trees, names)
-    labelled = []
-    for tree, group, quantities in zip(trees, groups, found, strict=True):
-        reference = quantities["reference.logprobs"]
-        kl = k1(torch.as_tensor(tree.token["old"] - reference)).numpy()
-        tree = tree.with_token_labels(reference=reference, kl=kl)
-        kl_K = np.array([part.sum() for part in _by_branch(tree, kl)])
-        labelled.append(tree.with_branch_labels(reward=group.rewards_K, kl=kl_K))
-    if algorithm.has_critic:
-        values = [quantities["critic.values"] for quantities in found]
-        return _with_gae(labelled, values, shaping)
-    return [_with_group_advantages(tree, algorithm, shaping) for tree in labelled]
+    labelled = [
+        _with_kl(_with_rewards(tree, group), quantities["reference.logprobs"])
+        for tree, group, quantities in zip(trees, groups, found, strict=True)
+    ]
+    values = [quantities["critic.values"] for quantities in found] if algorithm.has_critic else []
+    labelled = with_advantages(labelled, values, algorithm, shaping)
+    if correction is None:
+        return labelled
+    return [
+        _corrected(tree, quantities["policy.logprobs"], correction)
+        for tree, quantities in zip(labelled, found, strict=True)
+    ]
 
 
-def weigh(trees: Sequence[Tree], algorithm: Algorithm, *, max_tokens: int) -> list[Tree]:
-    """Give every token its weight in an update over just these trees."""
-    lengths = [int(n) for tree in trees for n in tree.tokens_per_branch_K]
-    weights = iter(sequence_weights(lengths, algorithm.aggregation, max_tokens=max_tokens))
+def weigh(
+    trees: Sequence[Tree],
+    algorithm: Algorithm,
+    *,
+    max_tokens: int,
+    mask_truncated: bool = False,
+    with_nll: bool = False,
+) -> list[Tree]:
+    """Give every token its weight in an update over just these trees.
+
+    Args:
+        mask_truncated: responses cut at the length limit weigh nothing.
+        with_nll: label ``nll_weight`` too, one over the tokens of all responses of a positive
+            reward on those, else 0 (VAPO).
+    """
+    tokens = [int(n) for tree in trees for n in tree.tokens_per_branch_K]
+    cut = _branch_labels(trees, "truncated") if mask_truncated else [False] * len(tokens)
+    lengths = [0 if c else n for n, c in zip(tokens, cut, strict=True)]
+    weights = sequence_weights(lengths, algorithm.aggregation, max_tokens=max_tokens)
+    weighed = _with_token_weights(trees, "weight", weights)
+    if not with_nll:
+        return weighed
+    good = [n if r > 0 else 0 for n, r in zip(tokens, _branch_labels(trees, "reward"), strict=True)]
+    return _with_token_weights(weighed, "nll_weight", sequence_weights(good, "token"))
+
+
+def _with_rewards(tree: Tree, group: Group) -> Tree:
+    members = group.members
+    labels = {
+        "reward": group.rewards_K,
+        "truncated": np.array([m.rollout.finish_reason == "length" for m in members]),
+    }
+    if group.baseline is not None:
+        labels["baseline"] = np.full(len(members), group.baseline)
+    return tree.with_branch_labels(**labels)
+
+
+def _with_kl(tree: Tree, reference: np.ndarray) -> Tree:
+    kl = k1(torch.as_tensor(tree.token["old"] - reference)).numpy()
+    kl_K = np.array([part.sum() for part in by_branch(tree, kl)])
+    return tree.with_token_labels(reference=reference, kl=kl).with_branch_labels(kl=kl_K)
+
+
+def _corrected(tree: Tree, proximal: np.ndarray, correction: Correction) -> Tree:
+    """Ratios are taken to the learner's policy; advantages make up for who sampled."""
+    sampled = tree.token["old"]
+    weights = [
+        importance_weights(
+            torch.as_tensor(log_ratio),
+            kind=correction.kind,
+            level=correction.level,
+            cap=correction.cap,
+            floor=correction.floor,
+        ).numpy()
+        for log_ratio in by_branch(tree, proximal - sampled)
+    ]
+    importance = np.concatenate(weights)
+    return tree.with_token_labels(
+        old=proximal,
+        sampled=sampled,
+        importance=importance,
+        advantage=tree.token["advantage"] * importance,
+    )
+
+
+def _with_token_weights(trees: Sequence[Tree], name: str, weights: Sequence[float]) -> list[Tree]:
+    """Every token of a response gets the response's weight."""
+    left = iter(weights)
     return [
         tree.with_token_labels(
-            weight=np.concatenate(
-                [np.full(int(n), next(weights), np.float32) for n in tree.tokens_per_branch_K]
-            )
+            **{
+                name: np.concatenate(
+                    [np.full(int(n), next(left), np.float32) for n in tree.tokens_per_branch_K]
+                )
+            }
         )
         for tree in trees
     ]
 
 
-def _with_group_advantages(tree: Tree, algorithm: Algorithm, shaping: Shaping) -> Tree:
-    rewards_K = tree.branch["reward"]
-    if algorithm.kl == "sequence_reward":
-        rewards_K = rewards_K - shaping.kl_coefficient * tree.branch["kl"]
-    advantage = _GROUP_ADVANTAGES[algorithm.advantage]
-    advantages_K = advantage(torch.as_tensor(rewards_K)).numpy().astype(np.float32)
-    return tree.with_token_labels(advantage=np.repeat(advantages_K, tree.tokens_per_branch_K))
-
-
-def _with_gae(trees: Sequence[Tree], values: Sequence[np.ndarray], shaping: Shaping) -> list[Tree]:
-    """Rewards token by token: the KL penalty everywhere, the score at the last token."""
-    lengths = [int(n) for tree in trees for n in tree.tokens_per_branch_K]
-    mask_ST = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-    reward_ST, value_ST = torch.zeros(mask_ST.shape), torch.zeros(mask_ST.shape)
-    kl_N = torch.as_tensor(np.concatenate([tree.token["kl"] for tree in trees]))
-    reward_ST[mask_ST] = -shaping.kl_coefficient * kl_N.float()
-    value_ST[mask_ST] = torch.as_tensor(np.concatenate(values)).float()
-    score_S = torch.as_tensor(np.concatenate([tree.branch["reward"] for tree in trees]))
-    reward_ST[torch.arange(len(lengths)), torch.tensor(lengths) - 1] += score_S.float()
-    advantage_ST, return_ST = gae(
-        reward_ST, value_ST, mask_ST, gamma=shaping.gamma, lam=shaping.lam
-    )
-    advantage_N = advantage_ST[mask_ST]
-    if shaping.whiten_advantages:
-        advantage_N = whiten(advantage_N)
-    cuts = np.cumsum([int(tree.tokens_per_branch_K.sum()) for tree in trees])[:-1]
-    parts = [np.split(x.numpy(), cuts) for x in (advantage_N, return_ST[mask_ST])]
-    return [
-        tree.with_token_labels(**{"advantage": a, "return": r, "old_value": v})
-        for tree, a, r, v in zip(trees, *parts, values, strict=True)
-    ]
-
-
-def _by_branch(tree: Tree, values_N: np.ndarray) -> list[np.ndarray]:
-    return np.split(values_N, np.cumsum(tree.tokens_per_branch_K)[:-1])
+def _branch_labels(trees: Sequence[Tree], name: str) -> list[float]:
+    return [float(value) for tree in trees for value in tree.branch[name]]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from plaudit.artifacts import write_text
 from plaudit.learning.optimiser import Optimiser
-from plaudit.models import Roles, TreeBatch, collate, row_tokens
+from plaudit.models import Roles, TreeBatch, collate, per_branch, row_tokens
 from plaudit.objectives import Mean
 from plaudit.text import Tree, micro_batches
 
@@ -73,6 +73,8 @@ class Learner:
         self.roles = roles
         self.optimiser = optimiser
         self.version = 0
+        self.moved_roles: set[str] = set()
+        """Frozen roles whose weights are no longer those they were loaded with."""
         self._token_budget = token_budget
         self._pad_id = pad_id
         self._temperature = temperature
@@ -86,10 +88,9 @@ class Learner:
             batch = self._collate([trees[row] for row in rows])
             outputs = self.roles.outputs(batch, names, temperature=self._temperature)
             for name, values in outputs.items():
-                per_branch = name.endswith(".scores")
                 sizes = [
                     len(trees[r].branches)
-                    if per_branch
+                    if per_branch(name)
                     else int(trees[r].tokens_per_branch_K.sum())
                     for r in rows
                 ]
@@ -104,6 +105,15 @@ class Learner:
         Raises:
             NonFiniteLoss: the loss or a gradient is NaN or infinite.
         """
+        totals = self.accumulate(trees, objective)
+        return self.step(totals, trees)
+
+    def accumulate(self, trees: Sequence[Tree], objective: Objective) -> dict[str, Mean]:
+        """Add the objective's gradient over all trees to what the next step takes.
+
+        Raises:
+            NonFiniteLoss: the loss is NaN or infinite; nothing is left of the gradient.
+        """
         assert self.optimiser is not None, "this learner was made for forward passes only"
         totals: dict[str, Mean] = {}
         for rows in self._micro_batches(trees):
@@ -117,6 +127,18 @@ class Learner:
             self.optimiser.accumulate()
             for name, mean in metrics.items():
                 totals[name] = totals[name] + mean if name in totals else mean
+        return totals
+
+    def step(self, totals: Mapping[str, Mean], trees: Sequence[Tree]) -> dict[str, float]:
+        """Take the optimiser's step with the gradients added up, and give the metrics' values.
+
+        Args:
+            trees: what they were computed on, for the record if they are not finite.
+
+        Raises:
+            NonFiniteLoss: a gradient is NaN or infinite.
+        """
+        assert self.optimiser is not None, "this learner was made for forward passes only"
         norms = self.optimiser.step()
         if not all(math.isfinite(norm) for norm in norms.values()):
             raise self._failure("gradient", trees)
@@ -129,6 +151,17 @@ class Learner:
         """The role's weights and their version, for a sampler to load."""
         tensors = {n: p.detach() for n, p in self.roles.parameters(role).items()}
         return Weights(tensors, self.version)
+
+    @torch.no_grad()
+    def refresh(self, role: str, *, share: float) -> None:
+        """Move a frozen role to the policy: ``share`` of its weights become the policy's (TR-DPO).
+
+        From then on checkpoints hold the role's weights too.
+        """
+        source = self.roles.parameters("policy")
+        for name, parameter in self.roles.parameters(role).items():
+            parameter.lerp_(source[name], share)
+        self.moved_roles.add(role)
 
     def checksum(self) -> str:
         """SHA-256 over every trained weight: equal runs have equal checksums."""

@@ -13,7 +13,7 @@ from plaudit.models.loading import (
     torch_dtype,
 )
 from plaudit.models.memory import keep_freed_memory
-from plaudit.models.roles import Roles, SeparateRoles
+from plaudit.models.roles import Roles, SeparateRoles, per_branch
 
 __all__ = [
     "AdapterRoles",
@@ -28,6 +28,7 @@ __all__ = [
     "load_language_model",
     "load_scalar_model",
     "model_path",
+    "per_branch",
     "row_tokens",
     "save_model",
     "stop_ids",

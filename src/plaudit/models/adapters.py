@@ -27,10 +27,11 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from plaudit.models.divergence import exact_kl
 from plaudit.models.forward import hidden_states, layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
-from plaudit.models.roles import by_role, language_outputs, scalar_outputs
+from plaudit.models.roles import KL, by_role, language_outputs, scalar_outputs
 
 HEAD_FILE = "score.safetensors"
 
@@ -45,6 +46,7 @@ class AdapterRoles:
         base: the language model whose weights every role shares; they are frozen.
         trained: the roles to give an adapter; all but ``policy`` get a scalar head, in float32.
         r, alpha: rank of the adapters, and their scale as ``alpha / r``.
+        heads: numbers that a scalar head gives.
 
     Raises:
         ValueError: a reward model is to be trained, of a family that could not be saved as one.
@@ -58,6 +60,7 @@ class AdapterRoles:
         r: int,
         alpha: int,
         seed: int,
+        heads: int = 1,
     ) -> None:
         self.trained = tuple(trained)
         if "reward" in self.trained:
@@ -81,7 +84,7 @@ class AdapterRoles:
         self._heads: dict[str, nn.Linear] = {}
         for i, role in enumerate(self.trained):
             if role != "policy":
-                head = nn.Linear(base.config.hidden_size, 1, bias=False, device=base.device)
+                head = nn.Linear(base.config.hidden_size, heads, bias=False, device=base.device)
                 init_scalar_head(head, seed + i)
                 self._heads[role] = head
         self._rest()
@@ -98,7 +101,16 @@ class AdapterRoles:
                     found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
                 else:
                     found |= language_outputs(role, wanted, self._base, flat_XD, batch, temperature)
+            if KL in wanted:
+                found[f"{role}.{KL}"] = self._kl(flat_XD, batch, temperature)
         return found
+
+    def _kl(self, flat_XD: Tensor, batch: TreeBatch, temperature: float) -> Tensor:
+        with torch.no_grad(), self._as("reference"):
+            reference_XD = hidden_states(self._base, batch).flatten(0, 1)
+        hidden_ND, reference_ND = (flat[batch.predict_N] for flat in (flat_XD, reference_XD))
+        # The language head has no adapter, so it is the same for both.
+        return exact_kl(self._base, hidden_ND, self._base, reference_ND, temperature=temperature)
 
     def model(self, role: str) -> PreTrainedModel:
         assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"
@@ -173,7 +185,7 @@ class AdapterRoles:
             merged.generation_config = self._base.generation_config
         else:
             _check_scalar(type(config))
-            config.num_labels = 1
+            config.num_labels = self._heads[role].out_features
             merged = AutoModelForSequenceClassification.from_config(config)
             weights["score.weight"] = self._heads[role].weight.detach()
         nn.Module.to(merged, self._base.dtype)

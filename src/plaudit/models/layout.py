@@ -33,6 +33,8 @@ class TreeBatch:
     predict_N: Tensor
     """Index into the flattened ``B * T`` of the position that predicts each policy token."""
     target_N: Tensor
+    written_N: Tensor
+    """Index into the flattened ``B * T`` of each policy token itself."""
     branch_N: Tensor
     """Which branch (0..M-1) each policy token belongs to."""
     offset_N: Tensor
@@ -67,12 +69,13 @@ def collate(
     ids_BT = np.full((len(rows), length), pad_id, np.int64)
     position_BT = np.zeros((len(rows), length), np.int64)
     segment_BT = np.full((len(rows), length), PADDING, np.int64)
-    predict, end = [], []
+    predict, written, end = [], [], []
     for b, row in enumerate(rows):
         size = len(row.ids)
         ids_BT[b, :size], position_BT[b, :size] = row.ids, row.positions
         segment_BT[b, :size] = row.segments
         predict += [b * length + p for p in row.predict]
+        written += [b * length + w for w in row.written]
         end += [b * length + e for e in row.end]
     masks = [branch.mask for tree in trees for branch in tree.branches]
     branches_per_tree = [len(tree.branches) for tree in trees]
@@ -83,6 +86,7 @@ def collate(
         segment_BT=tensor(segment_BT),
         branched=layout == "tree" and max(branches_per_tree) > 1,
         predict_N=tensor(np.concatenate(predict)),
+        written_N=tensor(np.concatenate(written)),
         target_N=tensor(_flat([b.ids[b.mask] for t in trees for b in t.branches], np.int64)),
         branch_N=tensor(np.repeat(np.arange(len(masks)), [int(m.sum()) for m in masks])),
         offset_N=tensor(_flat([np.flatnonzero(m) for m in masks], np.int64)),
@@ -119,6 +123,8 @@ class _Row:
     segments: np.ndarray
     predict: list[np.ndarray]
     """For each branch, the positions in the row that predict its policy tokens."""
+    written: list[np.ndarray]
+    """And those where they stand."""
     end: list[int]
 
 
@@ -135,7 +141,7 @@ def _row(prompt: np.ndarray, tree: Tree, which: Sequence[int]) -> _Row:
     size = len(prompt)
     ids, positions = [prompt], [np.arange(size)]
     segments = [np.full(size, TRUNK)]
-    predict, end, start = [], [], size
+    predict, written, end, start = [], [], [], size
     for segment, k in enumerate(which, start=1):
         branch = tree.branches[k]
         length = len(branch.ids)
@@ -145,11 +151,11 @@ def _row(prompt: np.ndarray, tree: Tree, which: Sequence[int]) -> _Row:
         positions.append(size + np.arange(length))
         segments.append(np.full(length, segment))
         predict.append(before[branch.mask])
+        written.append((start + np.arange(length))[branch.mask])
         start += length
         end.append(start - 1)
-    return _Row(
-        np.concatenate(ids), np.concatenate(positions), np.concatenate(segments), predict, end
-    )
+    flat = (np.concatenate(parts) for parts in (ids, positions, segments))
+    return _Row(*flat, predict, written, end)
 
 
 def _with_starts(trees: Sequence[Tree]) -> Iterator[tuple[Tree, int]]:

@@ -87,16 +87,18 @@ def load_scalar_model(
     *,
     precision: Precision,
     seed: int,
+    heads: int = 1,
     device: str = "cpu",
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
-    """A model with one number for an output: a reward model or a critic.
+    """A model with a number, or one a head, for an output: a reward model or a critic.
 
     From a language model's checkpoint the backbone is taken and the head is new, drawn from
     N(0, 1/(D+1)) (Stiennon et al. 2020 as in its code: standard deviation 1/sqrt(D+1)).
 
     Raises:
-        ValueError: as ``load_language_model``; or the family has no classification head.
+        ValueError: as ``load_language_model``; the family has no classification head; or the
+            checkpoint has another number of heads.
     """
     fresh = not is_scalar_model(name, trust_remote_code=trust_remote_code)
     model = _load(
@@ -105,7 +107,7 @@ def load_scalar_model(
         precision,
         trust_remote_code,
         new=("score.weight",) if fresh else (),
-        num_labels=1,
+        num_labels=heads,
     )
     if not isinstance(getattr(model, "score", None), nn.Linear):
         raise ValueError(f"{name}: {type(model).__name__} has no scalar head to train or read")

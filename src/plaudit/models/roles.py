@@ -3,7 +3,7 @@
 A learner asks for quantities by name, ``policy.logprobs`` or ``critic.values``; which weights
 answer is settled here. Both kinds give equal answers for equal weights.
 
-Shapes: N policy tokens, M branches, B rows, T positions, D hidden size, X = B * T.
+Shapes: N policy tokens, M branches, H heads, B rows, T positions, D hidden size, X = B * T.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from plaudit.models.divergence import exact_kl
 from plaudit.models.forward import hidden_states, layout_of, token_logprobs
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import save_model, scalar_head
 
 _LANGUAGE = ("logprobs", "entropy")
-_SCALAR = ("values", "scores")
+_AT_BRANCHES = ("scores", "head_scores")
+_SCALAR = ("values", "step_scores", *_AT_BRANCHES)
+KL = "kl"
+"""Of a role to the reference, which is asked for its hidden states too."""
 
 
 class Roles(Protocol):
@@ -45,8 +49,9 @@ class Roles(Protocol):
     def outputs(
         self, batch: TreeBatch, names: Iterable[str], *, temperature: float
     ) -> dict[str, Tensor]:
-        """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N],
-        ``critic.values`` [N], ``reward.scores`` [M]."""
+        """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N], ``policy.kl`` [N]
+        (exact, to the reference), ``critic.values`` [N], ``reward.scores`` [M],
+        ``reward.head_scores`` [M, H] and ``reward.step_scores`` [N]."""
         ...
 
     def model(self, role: str) -> PreTrainedModel:
@@ -89,11 +94,22 @@ class SeparateRoles:
             model = self._models[role]
             with torch.set_grad_enabled(torch.is_grad_enabled() and role in self.trained):
                 flat_XD = hidden_states(model, batch).flatten(0, 1)
-                if wanted <= set(_LANGUAGE):
+                if wanted <= {*_LANGUAGE, KL}:
                     found |= language_outputs(role, wanted, model, flat_XD, batch, temperature)
                 else:
                     found |= scalar_outputs(role, wanted, scalar_head(model), flat_XD, batch)
+                if KL in wanted:
+                    found[f"{role}.{KL}"] = self._kl(model, flat_XD, batch, temperature)
         return found
+
+    def _kl(
+        self, model: PreTrainedModel, flat_XD: Tensor, batch: TreeBatch, temperature: float
+    ) -> Tensor:
+        reference = self._models["reference"]
+        with torch.no_grad():
+            reference_XD = hidden_states(reference, batch).flatten(0, 1)
+        hidden_ND, reference_ND = (flat[batch.predict_N] for flat in (flat_XD, reference_XD))
+        return exact_kl(model, hidden_ND, reference, reference_ND, temperature=temperature)
 
     def model(self, role: str) -> PreTrainedModel:
         return self._models[role]
@@ -110,7 +126,7 @@ def by_role(names: Iterable[str]) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {}
     for name in names:
         role, _, quantity = name.partition(".")
-        assert quantity in _LANGUAGE + _SCALAR, f"no such quantity: {name}"
+        assert quantity in (*_LANGUAGE, KL, *_SCALAR), f"no such quantity: {name}"
         wanted.setdefault(role, set()).add(quantity)
     return wanted
 
@@ -127,15 +143,24 @@ def language_outputs(
     hidden_ND = flat_XD[batch.predict_N]
     logprob_N, entropy_N = token_logprobs(model, hidden_ND, batch.target_N, temperature=temperature)
     found = {"logprobs": logprob_N, "entropy": entropy_N}
-    return {f"{role}.{name}": found[name] for name in wanted}
+    return {f"{role}.{name}": found[name] for name in wanted & found.keys()}
 
 
 def scalar_outputs(
     role: str, wanted: set[str], head: nn.Linear, flat_XD: Tensor, batch: TreeBatch
 ) -> dict[str, Tensor]:
-    """A value judges the state before each token, a score the response at its last token."""
-    at = {"values": batch.predict_N, "scores": batch.end_M}
-    return {
-        f"{role}.{name}": head(flat_XD[at[name]].to(head.weight.dtype))[:, 0].float()
-        for name in wanted
-    }
+    """A value judges the state before each token, a step's score the response up to and with it, a
+    score the whole response at its last token."""
+    at = {"values": batch.predict_N, "step_scores": batch.written_N}
+    at |= dict.fromkeys(_AT_BRANCHES, batch.end_M)
+    found: dict[str, Tensor] = {}
+    for name in wanted:
+        scored = head(flat_XD[at[name]].to(head.weight.dtype)).float()
+        assert name == "head_scores" or scored.shape[1] == 1, f"{role}.{name} of several heads"
+        found[f"{role}.{name}"] = scored if name == "head_scores" else scored[:, 0]
+    return found
+
+
+def per_branch(name: str) -> bool:
+    """Whether a quantity has an entry a branch, and not one a policy token."""
+    return name.partition(".")[2] in _AT_BRANCHES

@@ -5,45 +5,66 @@ Per-token and per-pair losses come back unreduced. How they are averaged is a se
 """
 
 from plaudit.objectives.advantages import (
+    deviation,
     gae,
     group_advantages,
     group_mean_advantages,
     leave_one_out_advantages,
+    length_adaptive_lambda,
+    optimal_value,
+    rewards_to_go,
     whiten,
 )
 from plaudit.objectives.aggregation import Aggregation, sequence_weights
+from plaudit.objectives.algorithms import ALGORITHMS, Algorithm
+from plaudit.objectives.corrections import importance_weights
+from plaudit.objectives.entropy import active_entropy_coefficient, adapt_entropy_coefficient
+from plaudit.objectives.filters import overlong_penalty, teaches
 from plaudit.objectives.kl import adapt_kl_coefficient, k1, k2, k3
 from plaudit.objectives.language import LanguageModelling
 from plaudit.objectives.metrics import Mean, mean_of, weighted_mean_of
-from plaudit.objectives.policy import ALGORITHMS, Algorithm, PolicyOptimisation
+from plaudit.objectives.policy import PolicyOptimisation
 from plaudit.objectives.preference import DirectPreference, dpo_loss
-from plaudit.objectives.reward import RewardModelling, bradley_terry_loss, pointwise_loss
-from plaudit.objectives.surrogates import clipped_surrogate, clipped_value_loss
+from plaudit.objectives.reward import RewardModelling
+from plaudit.objectives.reward_losses import bradley_terry_loss, pointwise_loss
+from plaudit.objectives.reward_process import StepModelling
+from plaudit.objectives.surrogates import Clip, clipped_surrogate, clipped_value_loss
 
 __all__ = [
     "ALGORITHMS",
     "Aggregation",
     "Algorithm",
+    "Clip",
     "DirectPreference",
     "LanguageModelling",
     "Mean",
     "PolicyOptimisation",
     "RewardModelling",
+    "StepModelling",
+    "active_entropy_coefficient",
+    "adapt_entropy_coefficient",
     "adapt_kl_coefficient",
     "bradley_terry_loss",
     "clipped_surrogate",
     "clipped_value_loss",
+    "deviation",
     "dpo_loss",
     "gae",
     "group_advantages",
     "group_mean_advantages",
+    "importance_weights",
     "k1",
     "k2",
     "k3",
     "leave_one_out_advantages",
+    "length_adaptive_lambda",
     "mean_of",
+    "optimal_value",
+    "overlong_penalty",
     "pointwise_loss",
+    "rewards_to_go",
     "sequence_weights",
+    "teaches",
     "weighted_mean_of",
     "whiten",
 ]

@@ -5,18 +5,23 @@ Shapes: S sequences, T tokens of the longest, N tokens, G responses of one promp
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 
 def gae(
-    rewards_ST: Tensor, values_ST: Tensor, mask_ST: Tensor, *, gamma: float, lam: float
+    rewards_ST: Tensor, values_ST: Tensor, mask_ST: Tensor, *, gamma: float, lam: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (Schulman et al. 2016, equations 16 to 18).
 
     ``delta_t = r_t + gamma V_{t+1} - V_t`` and ``A_t = delta_t + gamma lam A_{t+1}``, with a value
     of 0 after a sequence's last token; returns are ``A + V``. To mask a slot, at the end or between
     tokens, is to leave it out: it is never read, and what follows it follows the slot before.
+
+    Args:
+        lam: one for all sequences, or [S].
 
     Returns:
         advantages and returns, both [S, T], 0 outside the mask.
@@ -31,6 +36,19 @@ def gae(
         next_value_S = torch.where(mask_S, value_S, next_value_S)
         advantages_ST[:, t] = torch.where(mask_S, after_S, 0.0)
     return advantages_ST, torch.where(mask_ST, advantages_ST + values_ST, 0.0)
+
+
+def length_adaptive_lambda(tokens_S: Tensor, *, alpha: float) -> Tensor:
+    """VAPO (Yue et al. 2025): ``1 - 1 / (alpha l)``, not below 0, of ``l`` tokens.
+
+    The weights ``lam^t`` of a response then sum to ``alpha l``, whatever its length.
+    """
+    return (1.0 - 1.0 / (alpha * tokens_S.float())).clamp(min=0.0)
+
+
+def rewards_to_go(rewards_N: Tensor) -> Tensor:
+    """``sum_{i >= t} r_i`` over the tokens of one response."""
+    return rewards_N.flip(0).cumsum(0).flip(0)
 
 
 def whiten(values_N: Tensor, *, shift_mean: bool = True) -> Tensor:
@@ -48,8 +66,7 @@ def group_advantages(rewards_G: Tensor) -> Tensor:
 
     A group of equal rewards has advantages of exactly 0.
     """
-    centred_G = _centred(rewards_G)
-    return centred_G / (centred_G.square().mean().sqrt() + 1e-6)
+    return _centred(rewards_G) / (deviation(rewards_G) + 1e-6)
 
 
 def group_mean_advantages(rewards_G: Tensor) -> Tensor:
@@ -65,6 +82,19 @@ def leave_one_out_advantages(rewards_G: Tensor) -> Tensor:
     size = len(rewards_G)
     assert size > 1, "leave-one-out needs at least two responses of a prompt"
     return _centred(rewards_G) * (size / (size - 1))
+
+
+def optimal_value(rewards_B: Tensor, *, beta: float) -> Tensor:
+    """``V* = beta log mean exp(r / beta)`` over a prompt's reference samples [B] (A*-PO, stage 1).
+
+    The value of the optimal policy of reward less ``beta`` KL (Brantley et al. 2025).
+    """
+    return beta * ((rewards_B / beta).logsumexp(0) - math.log(len(rewards_B)))
+
+
+def deviation(values_N: Tensor) -> Tensor:
+    """The population's standard deviation; exactly 0 of equal values."""
+    return _centred(values_N).square().mean().sqrt()
 
 
 def _centred(values_N: Tensor) -> Tensor:

@@ -5,8 +5,14 @@ With ``L = log policy - log reference`` of a token drawn from the policy.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+LossEstimator = Literal["k2", "k3", "full"]
+"""KL estimators whose gradient as a loss is that of KL(policy || reference)."""
 
 
 def k1(log_ratio: Tensor) -> Tensor:
@@ -27,6 +33,26 @@ def k3(log_ratio: Tensor) -> Tensor:
     """
     # For small L, exp(-L) - 1 in float32 is rounding error larger than the L^2 / 2 sought.
     return torch.expm1(-log_ratio) + log_ratio
+
+
+def weighted_k2(log_ratio: Tensor, weight: Tensor) -> Tensor:
+    """``sg(w) k2``: with samples of an older policy the gradient is still reverse KL's.
+
+    The weight carries none, since ``E_old[rho L grad log pi]`` is already the whole gradient.
+    """
+    return weight.detach() * k2(log_ratio)
+
+
+def weighted_k3(log_ratio: Tensor, weight: Tensor) -> Tensor:
+    """``w k3``, gradient through the weight too (DeepSeek-V3.2): that of reverse KL."""
+    return weight * k3(log_ratio)
+
+
+SAMPLED_KL_LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "k2": weighted_k2,
+    "k3": weighted_k3,
+}
+"""A KL in the loss, from ``L`` and a multiple ``w`` of the importance ratio to the sampler."""
 
 
 def adapt_kl_coefficient(

@@ -1,12 +1,4 @@
-"""Policy optimisation: the table of algorithms and the objective they share.
-
-An algorithm is advantage x KL x aggregation, on PPO's clipped surrogate:
-
-- ``ppo``: a critic and GAE; KL in the reward, token by token.
-- ``rloo``: leave-one-out over the responses of a prompt; KL in the reward, whole sequences, whose
-  log-probability is the sum over tokens, so that the denominator is constant.
-- ``grpo``: rewards standardised within the group; KL in the loss; sequence mean.
-- ``dr_grpo``: GRPO without the division by the group's deviation, constant denominator.
+"""The objective that every row of the table shares.
 
 Shapes: N policy tokens.
 """
@@ -14,72 +6,64 @@ Shapes: N policy tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from plaudit.objectives.aggregation import Aggregation
-from plaudit.objectives.kl import k3
+from plaudit.objectives.kl import SAMPLED_KL_LOSSES, LossEstimator, k3
 from plaudit.objectives.labels import Labelled
 from plaudit.objectives.metrics import Mean, counted, mean_of, weighted_mean_of
-from plaudit.objectives.surrogates import clipped_surrogate, clipped_value_loss
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Algorithm:
-    """A row of the table."""
-
-    advantage: Literal["gae", "group", "group_mean", "leave_one_out"]
-    kl: Literal["token_reward", "sequence_reward", "loss"]
-    aggregation: Aggregation
-
-    @property
-    def has_critic(self) -> bool:
-        return self.advantage == "gae"
-
-
-ALGORITHMS: Mapping[str, Algorithm] = {
-    "ppo": Algorithm(advantage="gae", kl="token_reward", aggregation="token"),
-    "rloo": Algorithm(advantage="leave_one_out", kl="sequence_reward", aggregation="constant"),
-    "grpo": Algorithm(advantage="group", kl="loss", aggregation="sequence"),
-    "dr_grpo": Algorithm(advantage="group_mean", kl="loss", aggregation="constant"),
-}
+from plaudit.objectives.surrogates import (
+    Clip,
+    SurrogateRule,
+    clipped_value_loss,
+    mean_within_branch,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyOptimisation:
-    """``sum_t w_t (surrogate_t + kl_coefficient rho_t k3_t + vf_coefficient value_loss_t)``.
+    """``sum_t w_t (surrogate_t + kl_coefficient kl_t - entropy_coefficient H_t + value loss_t)``.
 
-    Labels on tokens: ``weight``, ``advantage``, ``old`` (log-probability when sampled); with a KL
-    in the loss ``reference``; with a critic ``old_value`` and ``return``. The importance ratio
-    before ``k3`` carries gradient, which makes its gradient that of KL(policy || reference)
-    (DeepSeek-V3.2).
+    Labels on tokens: ``weight``, ``advantage``, ``old`` (the log-probability the importance ratio
+    is taken to); with a KL in the loss ``reference``; with a critic ``old_value`` and ``return``;
+    with a likelihood ``nll_weight``, its own weight; ``sampled`` where the sampler's
+    log-probability is not ``old``.
 
     A ratio is never bounded before it is clipped: past float32's range (a log-ratio above 88) the
     loss or its gradient is not finite, and the update fails rather than learn from such a token.
 
-    Metrics: ``policy_loss`` (without the KL), ``entropy`` (nats a token), ``approx_kl`` (k3 from
-    the old policy), ``clip_fraction`` (tokens whose gradient the clip took away, as Ziegler et al.
-    2019 count them: beyond the bound on the advantage's side); with a critic ``value_loss`` and
-    ``value_error`` (mean squared; over the returns' variance, the unexplained part).
+    Metrics: ``policy_loss`` (the surrogate's), ``entropy`` (nats a token), ``approx_kl`` (k3 from
+    the old policy), ``clip_fraction`` (tokens whose gradient a bound took away or changed: PPO's
+    as Ziegler et al. 2019 count them, beyond the bound on the advantage's side), ``masked`` (off
+    policy); with a critic ``value_loss`` and ``value_error`` (mean squared; over the returns'
+    variance, the unexplained part).
     """
 
     critic: bool
     train_policy: bool = True
     """False while a critic is warmed up alone."""
-    epsilon: float = 0.2
-    epsilon_high: float = 0.2
+    surrogate: SurrogateRule = field(default_factory=Clip)
     kl_coefficient: float = 0.0
     """Of the KL in the loss; 0 where it is in the reward."""
+    kl_estimator: LossEstimator = "k3"
+    """``full`` sums over the vocabulary at every token; the others use the token drawn."""
+    entropy_coefficient: float = 0.0
+    nll_coefficient: float = 0.0
+    """Of the likelihood of good responses (VAPO)."""
+    off_policy_mask_threshold: float | None = None
+    """Leave out tokens with A < 0 of responses with ``mean_t (sampled - log pi)`` above it
+    (DeepSeek-V3.2, section 3.1)."""
     vf_coefficient: float = 0.1
     cliprange_value: float = 0.2
 
     @property
     def needs(self) -> tuple[str, ...]:
         policy = ("policy.logprobs", "policy.entropy") if self.train_policy else ()
-        return policy + (("critic.values",) if self.critic else ())
+        full = self.train_policy and self.kl_coefficient and self.kl_estimator == "full"
+        critic = ("critic.values",) if self.critic else ()
+        return policy + (("policy.kl",) if full else ()) + critic
 
     def __call__(
         self, outputs: Mapping[str, Tensor], batch: Labelled
@@ -99,22 +83,35 @@ class PolicyOptimisation:
     def _policy(
         self, outputs: Mapping[str, Tensor], batch: Labelled
     ) -> tuple[Tensor, dict[str, Mean]]:
-        label = batch.token
-        log_ratio_N = outputs["policy.logprobs"] - label["old"]
-        ratio_N = log_ratio_N.exp()
-        loss_N = clipped_surrogate(
-            ratio_N, label["advantage"], epsilon=self.epsilon, epsilon_high=self.epsilon_high
-        )
+        label, logprob_N = batch.token, outputs["policy.logprobs"]
+        ratio_N = (logprob_N - label["old"]).exp()
+        loss_N, clipped_N = self.surrogate(logprob_N, ratio_N, batch)
         metrics = {
-            "policy_loss": weighted_mean_of(loss_N, label["weight"]),
             "entropy": mean_of(outputs["policy.entropy"]),
-            "approx_kl": mean_of(k3(-log_ratio_N)),
-            "clip_fraction": mean_of(loss_N > -label["advantage"] * ratio_N),
+            "approx_kl": mean_of(k3(label["old"] - logprob_N)),
+            "clip_fraction": mean_of(clipped_N),
         }
+        if self.off_policy_mask_threshold is not None:
+            kept_N = _near(logprob_N, batch, self.off_policy_mask_threshold)
+            loss_N = torch.where(kept_N, loss_N, 0.0)
+            metrics["masked"] = mean_of(~kept_N)
+        metrics["policy_loss"] = weighted_mean_of(loss_N, label["weight"])
         if self.kl_coefficient:
-            kl_N = k3(outputs["policy.logprobs"] - label["reference"])
-            loss_N = loss_N + self.kl_coefficient * ratio_N * kl_N
-        return (label["weight"] * loss_N).sum(), metrics
+            loss_N = loss_N + self._weighted_kl(outputs, ratio_N, batch)
+        if self.entropy_coefficient:
+            loss_N = loss_N - self.entropy_coefficient * outputs["policy.entropy"]
+        loss = (label["weight"] * loss_N).sum()
+        if self.nll_coefficient:
+            loss = loss - self.nll_coefficient * (label["nll_weight"] * logprob_N).sum()
+        return loss, metrics
+
+    def _weighted_kl(
+        self, outputs: Mapping[str, Tensor], ratio_N: Tensor, batch: Labelled
+    ) -> Tensor:
+        if self.kl_estimator == "full":
+            return self.kl_coefficient * outputs["policy.kl"]
+        log_ratio_N = outputs["policy.logprobs"] - batch.token["reference"]
+        return SAMPLED_KL_LOSSES[self.kl_estimator](log_ratio_N, self.kl_coefficient * ratio_N)
 
     def _critic(
         self, outputs: Mapping[str, Tensor], batch: Labelled
@@ -127,3 +124,10 @@ class PolicyOptimisation:
             "value_loss": weighted_mean_of(loss_N, label["weight"]),
             "value_error": mean_of((value_N - label["return"]).square()),
         }
+
+
+def _near(logprob_N: Tensor, batch: Labelled, threshold: float) -> Tensor:
+    """False on what the sequence mask leaves out."""
+    sampled_N = batch.token.get("sampled", batch.token["old"])
+    drift_N = mean_within_branch(sampled_N - logprob_N.detach(), batch)
+    return (batch.token["advantage"] >= 0) | (drift_N <= threshold)

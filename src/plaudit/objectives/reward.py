@@ -1,69 +1,145 @@
-"""Reward modelling: pairs and single ratings.
+"""Reward modelling: an objective of comparisons and ratings.
 
-Shapes: M branches (responses), Q pairs of them.
+Shapes: M branches (responses), Q pairs of them, H heads, C levels of an ordinal rating.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from plaudit.objectives.labels import Labelled
 from plaudit.objectives.metrics import Mean, counted, right_order, weighted_mean_of
+from plaudit.objectives.reward_losses import (
+    bradley_terry_loss,
+    choice_loss,
+    davidson_loss,
+    ordinal_loss,
+    pointwise_loss,
+    rao_kupper_loss,
+    regression_loss,
+)
 
-
-def bradley_terry_loss(
-    difference_Q: Tensor, *, probability_Q: Tensor | float = 1.0, margin_Q: Tensor | float = 0.0
-) -> Tensor:
-    """``-p log sigma(d - m) - (1 - p) log sigma(m - d)`` with ``d = r_better - r_worse``.
-
-    Bradley & Terry 1952; the margin ``m`` as in Llama 2 (Touvron et al. 2023, equation 2). A
-    ``p`` below 1 is a soft label: the posterior that the better one really is.
-    """
-    logit_Q = difference_Q - margin_Q
-    return -(probability_Q * logsigmoid(logit_Q) + (1.0 - probability_Q) * logsigmoid(-logit_Q))
-
-
-def pointwise_loss(score_M: Tensor, rating_M: Tensor) -> Tensor:
-    """``-y log sigma(r) - (1 - y) log sigma(-r)``: the score as the log-odds of a good rating.
-
-    Ratings ``y`` are in [0, 1]; beyond, the loss has no minimum.
-    """
-    return binary_cross_entropy_with_logits(score_M, rating_M, reduction="none")
+ComparisonLoss = Literal[
+    "bradley_terry", "davidson", "rao_kupper", "plackett_luce", "top_1", "none"
+]
+RatingLoss = Literal["classification", "regression", "ordinal"]
+Heads = Literal["one", "criteria", "length"]
+"""One score; a head for each criterion, of which a branch has its own; or quality and length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelling:
-    """Pairs by Bradley-Terry, single ratings pointwise.
+    """Comparisons by one loss, single ratings by another.
 
-    ``sum_q w_q BT_q + pointwise_coefficient * sum_m w_m BCE_m``. Labels: on pairs ``better``,
-    ``worse``, ``probability``, ``margin``, ``weight``; on branches ``rating``, ``weight``.
+    ``sum_q w_q (comparison_q + center_coefficient (r_better + r_worse)^2)
+    + pointwise_coefficient sum_m w_m rating_m + l2_coefficient sum_m s_m r_m^2``
+    (centring: Eisenstein et al. 2023; the squared score: Coste et al. 2023). Labels: on pairs
+    ``better``, ``worse``, ``probability``, ``margin``, ``weight``; on branches ``rating``,
+    ``weight``, and where they are used ``share`` (of the squared score), ``head`` (the criterion's
+    number), ``level_0`` and on (shares of an ordinal rating), and ``quality_slope``,
+    ``length_slope``, ``length_correlation`` (``reward_length``).
 
-    Metrics: ``pair_loss`` and ``accuracy`` (a tie is half right) over pairs; ``rating_loss`` over
-    ratings. What an update has none of has no metrics.
+    Losses of choices (``plackett_luce``, ``top_1``) take the pairs a branch won as one choice,
+    whose weight is the sum of theirs.
+
+    Metrics: ``pair_loss`` and ``accuracy`` (an equal score is half right; ties do not count) over
+    pairs; ``rating_loss`` over ratings; ``length_correlation`` before the update. What an update
+    has none of has no metrics.
     """
 
+    comparison: ComparisonLoss = "bradley_terry"
+    rating: RatingLoss = "classification"
     pointwise_coefficient: float = 1.0
-    needs = ("reward.scores",)
+    label_smoothing: float = 0.0
+    tie_probability: float = 1 / 3
+    center_coefficient: float = 0.0
+    l2_coefficient: float = 0.0
+    length_coefficient: float = 0.0
+    thresholds: tuple[float, ...] = ()
+    heads: Heads = "one"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("reward.scores",) if self.heads == "one" else ("reward.head_scores",)
 
     def __call__(
         self, outputs: Mapping[str, Tensor], batch: Labelled
     ) -> tuple[Tensor, dict[str, Mean]]:
-        score_M = outputs["reward.scores"]
+        score_M = self._scores(outputs, batch)
         pair, branch = batch.pair, batch.branch
         difference_Q = score_M[pair["better"]] - score_M[pair["worse"]]
-        pair_Q = bradley_terry_loss(
-            difference_Q, probability_Q=pair["probability"], margin_Q=pair["margin"]
-        )
-        rating_M = pointwise_loss(score_M, branch["rating"])
-        pair_loss = (pair["weight"] * pair_Q).sum()
+        loss_X, weight_X = self._comparisons(difference_Q, batch)
+        rating_M = self._ratings(score_M, branch)
+        pair_loss = (weight_X * loss_X).sum()
         rating_loss = (branch["weight"] * rating_M).sum()
         loss = pair_loss + self.pointwise_coefficient * rating_loss
-        return loss, counted(
-            pair_loss=weighted_mean_of(pair_Q, pair["weight"]),
-            accuracy=weighted_mean_of(right_order(difference_Q), pair["weight"]),
+        loss = loss + self._regularisation(score_M, outputs, batch)
+        untied_Q = pair["weight"] * (pair["probability"] != 0.5)
+        means = counted(
+            pair_loss=weighted_mean_of(loss_X, weight_X),
+            accuracy=weighted_mean_of(right_order(difference_Q), untied_Q),
             rating_loss=weighted_mean_of(rating_M, branch["weight"]),
         )
+        if self.length_coefficient:
+            correlation_M = branch["length_correlation"]
+            means["length_correlation"] = weighted_mean_of(correlation_M, correlation_M * 0 + 1)
+        return loss, means
+
+    def _scores(self, outputs: Mapping[str, Tensor], batch: Labelled) -> Tensor:
+        """The score each branch is judged by."""
+        if self.heads == "one":
+            return outputs["reward.scores"]
+        head_scores_MH = outputs["reward.head_scores"]
+        if self.heads == "length":
+            return head_scores_MH.sum(-1)
+        return head_scores_MH.gather(1, batch.branch["head"][:, None])[:, 0]
+
+    def _comparisons(self, difference_Q: Tensor, batch: Labelled) -> tuple[Tensor, Tensor]:
+        """Losses and their weights: of pairs, or of choices."""
+        pair, tie = batch.pair, self.tie_probability
+        probability_Q, weight_Q = pair["probability"], pair["weight"]
+        if self.comparison in ("davidson", "rao_kupper"):
+            loss = {"davidson": davidson_loss, "rao_kupper": rao_kupper_loss}[self.comparison]
+            loss_Q = loss(difference_Q, probability_Q=probability_Q, tie_probability=tie)
+            return loss_Q, weight_Q
+        if self.comparison in ("plackett_luce", "top_1"):
+            loss_M = choice_loss(difference_Q, pair["better"], batch.branches)
+            return loss_M, torch.zeros_like(loss_M.detach()).index_add(0, pair["better"], weight_Q)
+        if self.comparison == "none":
+            weight_Q = weight_Q * 0
+        if smoothing := self.label_smoothing:
+            probability_Q = probability_Q * (1 - smoothing) + (1 - probability_Q) * smoothing
+        loss_Q = bradley_terry_loss(
+            difference_Q, probability_Q=probability_Q, margin_Q=pair["margin"]
+        )
+        return loss_Q, weight_Q
+
+    def _ratings(self, score_M: Tensor, branch: Mapping[str, Tensor]) -> Tensor:
+        if self.rating == "regression":
+            return regression_loss(score_M, branch["rating"])
+        if self.rating == "ordinal":
+            levels = range(len(self.thresholds) + 1)
+            share_MC = torch.stack([branch[f"level_{c}"] for c in levels], -1)
+            thresholds = torch.tensor(self.thresholds, dtype=score_M.dtype, device=score_M.device)
+            return ordinal_loss(score_M, share_MC, thresholds)
+        return pointwise_loss(score_M, branch["rating"])
+
+    def _regularisation(
+        self, score_M: Tensor, outputs: Mapping[str, Tensor], batch: Labelled
+    ) -> Tensor | float:
+        pair, branch = batch.pair, batch.branch
+        total: Tensor | float = 0.0
+        if self.center_coefficient:
+            sum_Q = score_M[pair["better"]] + score_M[pair["worse"]]
+            total += self.center_coefficient * (pair["weight"] * sum_Q.square()).sum()
+        if self.l2_coefficient:
+            total += self.l2_coefficient * (branch["share"] * score_M.square()).sum()
+        if self.length_coefficient:
+            slope_MH = torch.stack([branch["quality_slope"], branch["length_slope"]], -1)
+            total += self.length_coefficient * (slope_MH * outputs["reward.head_scores"]).sum()
+        return total

@@ -1,18 +1,36 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
+from plaudit.scoring.ensemble import ENSEMBLE_FILE, Combine, Ensemble
 from plaudit.scoring.functions import FunctionScorer
+from plaudit.scoring.opening import open_reward_model, valid_values
+from plaudit.scoring.process import PROCESS_FILE, Process, ProcessScorer
 from plaudit.scoring.protocol import Scorer
-from plaudit.scoring.reward_model import RewardModelScorer, open_reward_model, rollout_trees
+from plaudit.scoring.reading import rollout_trees, with_rule
+from plaudit.scoring.reference import REFERENCE_FILE, read_reference
+from plaudit.scoring.reward_model import RewardModelScorer
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
+from plaudit.scoring.verified import VerifierScorer, open_verifier
 
 __all__ = [
+    "ENSEMBLE_FILE",
+    "PROCESS_FILE",
+    "REFERENCE_FILE",
+    "Combine",
+    "Ensemble",
     "FunctionScorer",
+    "Process",
+    "ProcessScorer",
     "RewardModelScorer",
     "Scorer",
     "ToolChecks",
     "Tools",
+    "VerifierScorer",
     "check_turn",
     "load_tools",
     "open_reward_model",
+    "open_verifier",
+    "read_reference",
     "rollout_trees",
+    "valid_values",
+    "with_rule",
 ]

@@ -1,130 +1,115 @@
-"""Scores from a reward model."""
+"""Scores from a reward model: of whole responses, by one head or several, or by stated rules.
+
+Shapes: M responses, H heads.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from plaudit.models import (
-    Roles,
-    SeparateRoles,
-    collate,
-    is_scalar_model,
-    load_scalar_model,
-    model_path,
-    row_tokens,
-)
-from plaudit.models.loading import Precision
+from plaudit.models import Roles, collate, per_branch, row_tokens
 from plaudit.records import Invalid, Rollout, Score
-from plaudit.text import Tokens, Tree, load_tokenizer, micro_batches
+from plaudit.scoring.protocol import Scorer
+from plaudit.scoring.reading import Reading, read_tokens, under_rule
+from plaudit.scoring.reference import Head, Reference
+from plaudit.text import Tree, micro_batches
+
+Read = Callable[[Sequence[Rollout]], Reading]
+NOT_FINITE = Invalid(reason="the reward model's score is not finite")
 
 
 class RewardModelScorer:
-    """Scores responses with a model that shares the policy's tokenizer.
+    """Scores responses with a model, ``sum_h w_h (r_h - mean_h) / std_h`` over its heads.
 
-    The responses of one prompt are one tree, so the prompt is computed once. A score is
-    ``(r - mean) / std`` with the reference statistics the reward model was saved with.
+    The responses of one prompt are one tree, so the prompt is computed once. The raw number of
+    every head is a part of the score.
 
     Args:
         roles: holds the role ``reward``.
-        mean, std: of the model's raw scores on its reference responses.
+        reference: of each head on its reference responses; the raw number where not said.
+        read: what the model reads of rollouts; the policy's tokens where not said.
         token_budget: tokens (padding included) in one forward pass.
     """
 
     def __init__(
-        self, roles: Roles, *, mean: float = 0.0, std: float = 1.0, token_budget: int = 8192
+        self,
+        roles: Roles,
+        *,
+        reference: Reference | None = None,
+        read: Read = read_tokens,
+        token_budget: int = 8192,
     ) -> None:
         self._roles = roles
-        self._mean, self._std = mean, std
+        self._heads = (reference or Reference(heads={"reward_model": Head()})).heads
+        self._read = read
         self._token_budget = token_budget
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
-        raw = self.raw_scores(rollout_trees(rollouts))
+        """As ``Scorer.score``."""
+        reading = self._read(rollouts)
+        by_tree = role_outputs(self._roles, reading.trees, "reward.head_scores", self._token_budget)
+        raw_H = (row for tree in by_tree for row in tree)
         return [
-            Score(value=(float(r) - self._mean) / self._std, parts={"reward_model": float(r)})
-            if np.isfinite(r)
-            else Invalid(reason="the reward model's score is not finite")
-            for scores in raw
-            for r in scores
+            reading.invalid[place] if place in reading.invalid else self._score(next(raw_H))
+            for place in range(len(rollouts))
         ]
 
-    @torch.no_grad()
-    def raw_scores(self, trees: Sequence[Tree]) -> list[np.ndarray]:
-        """The model's own numbers, one array [K] a tree."""
-        layout = self._roles.layout
-        scores: list[np.ndarray] = [np.zeros(0)] * len(trees)
-        lengths = [row_tokens(tree, layout) for tree in trees]
-        for rows in micro_batches(lengths, self._token_budget):
-            batch = collate([trees[row] for row in rows], layout=layout, device=self._roles.device)
-            score_M = self._roles.outputs(batch, ["reward.scores"], temperature=1.0)
-            found = score_M["reward.scores"].float().cpu().numpy()
-            cuts = np.cumsum([len(trees[row].branches) for row in rows])[:-1]
-            for row, part in zip(rows, np.split(found, cuts), strict=True):
-                scores[row] = part
-        return scores
+    def _score(self, raw_H: np.ndarray) -> Score | Invalid:
+        if not np.isfinite(raw_H).all():
+            return NOT_FINITE
+        parts = dict(zip(self._heads, map(float, raw_H), strict=True))
+        value = sum(h.weight * (parts[n] - h.mean) / h.std for n, h in self._heads.items())
+        return Score(value=float(value), parts=parts)
 
 
-def open_reward_model(
-    name: str,
-    *,
-    policy_tokenizer: PreTrainedTokenizerBase,
-    precision: Precision,
-    standardised: bool,
-    token_budget: int = 8192,
-    device: str = "cpu",
-    trust_remote_code: bool = False,
-) -> RewardModelScorer:
-    """Load a reward model to score a policy's tokens with.
+class RuleScorer:
+    """The mean probability that stated rules are kept (Sparrow, Glaese et al. 2022).
 
     Args:
-        standardised: bring scores to mean 0 and deviation 1 by the model's ``reward.json``.
-
-    Raises:
-        ValueError: it is no reward model, its tokenizer differs from the policy's, or it has no
-            ``reward.json`` (that can be read) to standardise by.
+        inner: a model of the log-odds that the rule stated in the prompt is kept.
+        rules: each is judged by itself; a part of the score is named by its rule.
     """
-    if not is_scalar_model(name, trust_remote_code=trust_remote_code):
-        raise ValueError(
-            f"{name}: a language model, not a reward model (train one: plaudit reward)"
-        )
-    tokenizer = load_tokenizer(model_path(name), trust_remote_code=trust_remote_code)
-    if tokenizer.get_vocab() != policy_tokenizer.get_vocab():
-        raise ValueError(f"{name}: its tokenizer is not the policy's, so it cannot read its tokens")
-    model = load_scalar_model(
-        name, precision=precision, seed=0, device=device, trust_remote_code=trust_remote_code
-    )
-    mean, std = _reference(name) if standardised else (0.0, 1.0)
-    roles = SeparateRoles({"reward": model}, trained=[])
-    return RewardModelScorer(roles, mean=mean, std=std, token_budget=token_budget)
+
+    def __init__(self, inner: Scorer, rules: Sequence[str]) -> None:
+        self._inner = inner
+        self._rules = tuple(rules)
+
+    def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
+        """As ``Scorer.score``."""
+        by_rule = [self._inner.score(under_rule(rollouts, rule)) for rule in self._rules]
+        return [self._joined(scores) for scores in zip(*by_rule, strict=True)]
+
+    def _joined(self, scores: Sequence[Score | Invalid]) -> Score | Invalid:
+        kept: dict[str, float] = {}
+        for rule, score in zip(self._rules, scores, strict=True):
+            if isinstance(score, Invalid):
+                return score
+            kept[rule] = _probability(score.value)
+        return Score(value=float(np.mean(list(kept.values()))), parts=kept)
 
 
-def _reference(name: str) -> tuple[float, float]:
-    file = Path(model_path(name)) / "reward.json"
-    if not file.is_file():
-        raise ValueError(f"{file}: missing, so scores cannot be standardised by a reference")
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return float(found["mean"]), float(found["std"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: expected mean and std as JSON ({error})") from error
+def _probability(log_odds: float) -> float:
+    return float(torch.sigmoid(torch.tensor(log_odds, dtype=torch.float64)))
 
 
-def rollout_trees(rollouts: Sequence[Rollout]) -> list[Tree]:
-    """Neighbouring rollouts of one prompt as a tree, with label ``old``: the logprobs sampled."""
-    trees = []
-    for _, same in groupby(rollouts, key=lambda r: id(r.prompt)):
-        group = list(same)
-        tree = Tree(
-            id=group[0].prompt.id,
-            prompt_P=group[0].prompt_ids,
-            branches=tuple(Tokens(ids=r.ids, mask=r.written) for r in group),
-        )
-        old = np.concatenate([r.logprobs[r.written] for r in group])
-        trees.append(tree.with_token_labels(old=old))
-    return trees
+@torch.no_grad()
+def role_outputs(
+    roles: Roles, trees: Sequence[Tree], name: str, token_budget: int
+) -> list[np.ndarray]:
+    """A quantity of every tree, an entry a branch or a policy token, micro-batch by micro-batch."""
+    found: list[np.ndarray] = [np.zeros(0)] * len(trees)
+    lengths = [row_tokens(tree, roles.layout) for tree in trees]
+    for rows in micro_batches(lengths, token_budget):
+        chosen = [trees[row] for row in rows]
+        batch = collate(chosen, layout=roles.layout, device=roles.device)
+        values = roles.outputs(batch, [name], temperature=1.0)[name].float().cpu().numpy()
+        sizes = [
+            len(t.branches) if per_branch(name) else int(t.tokens_per_branch_K.sum())
+            for t in chosen
+        ]
+        for row, part in zip(rows, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
+            found[row] = part
+    return found

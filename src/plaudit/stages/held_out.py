@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.records import Judged
+from plaudit.records import Judged, Preference
 from plaudit.statistics import (
     Interval,
     auc,
@@ -33,24 +33,32 @@ def rows(judged: Sequence[Judged], scores: Sequence[np.ndarray]) -> list[dict[st
             "responses": [plain_text(r.content) for r in j.responses],
             "scores": [float(s) for s in scores_K],
             "ratings": [[r.response, r.value, r.weight] for r in j.ratings],
-            "pairs": [[p.better, p.worse] for p in j.preferences],
+            "pairs": [_ordered(p) for p in j.preferences if p.probability != 0.5],
         }
         for j, scores_K in zip(judged, scores, strict=True)
     ]
 
 
-def measure(found: Sequence[dict[str, Any]], train: Sequence[Judged]) -> dict[str, Any]:
+def _ordered(preference: Preference) -> list[int]:
+    """The likelier winner first; a tie has none and is left out."""
+    sides = [preference.better, preference.worse]
+    return sides if preference.probability > 0.5 else sides[::-1]
+
+
+def measure(
+    found: Sequence[dict[str, Any]], train: Sequence[Judged], *, good_above: float = 0.0
+) -> dict[str, Any]:
     """Pair accuracy and AUC with intervals clustered by conversation, beside the floors.
 
     ``accuracy`` counts every prompt once (its pairs share its weight), as training does;
     ``accuracy_per_pair`` counts every pair once, so that a few prompts with many pairs decide it.
-    A kind of judgment the data lacks is left out.
+    A kind of judgment the data lacks is left out. A score above ``good_above`` says a good rating.
     """
     measured: dict[str, Any] = {}
     if any(row["pairs"] for row in found):
         measured |= _on_pairs(found, train)
     if any(row["ratings"] for row in found):
-        measured |= _on_ratings(found, train)
+        measured |= _on_ratings(found, train, good_above)
     return measured
 
 
@@ -82,7 +90,9 @@ def _on_pairs(found: Sequence[dict[str, Any]], train: Sequence[Judged]) -> dict[
     }
 
 
-def _on_ratings(found: Sequence[dict[str, Any]], train: Sequence[Judged]) -> dict[str, Any]:
+def _on_ratings(
+    found: Sequence[dict[str, Any]], train: Sequence[Judged], good_above: float
+) -> dict[str, Any]:
     rated = [(row, *rating) for row in found for rating in row["ratings"]]
     clusters = [row["conversation"] for row, *_ in rated]
     scores_N = np.array([row["scores"][k] for row, k, _, _ in rated])
@@ -98,7 +108,7 @@ def _on_ratings(found: Sequence[dict[str, Any]], train: Sequence[Judged]) -> dic
             [r.weight for _, r in learned],
         )
         scored["bigrams"] = model.score(texts)
-    said_good_N = (scores_N > 0).astype(float)
+    said_good_N = (scores_N > good_above).astype(float)
     right_N = said_good_N * label_N + (1 - said_good_N) * (1 - label_N)
     return {
         "auc": {

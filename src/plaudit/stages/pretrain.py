@@ -26,6 +26,7 @@ from plaudit.formats import (
     data_files,
     local_inputs,
     read_corpus,
+    read_texts,
     within,
 )
 from plaudit.learning import Learner, Order, fit
@@ -54,7 +55,7 @@ class Corpus(Config):
     """One source of text."""
 
     path: str
-    """A file, or a pattern of files such as books/*.txt.gz."""
+    """A file, or a pattern of files such as books/*.txt.gz; for kind text any source of rows."""
     kind: CorpusFormat
     """The files' shape."""
     epochs: Positive = 1.0
@@ -122,10 +123,12 @@ def run(config: PretrainConfig, output: Path) -> Artifact:
 
 
 def _documents(corpus: Corpus) -> Iterator[Prompt]:
-    for file in data_files(corpus.path):
-        for document in read_corpus(file, corpus.kind):
-            if within(document.conversation, corpus.portion):
-                yield document
+    if corpus.kind == "text":
+        documents = read_texts(corpus.path)
+    else:
+        files = data_files(corpus.path)
+        documents = (d for file in files for d in read_corpus(file, corpus.kind))
+    return (d for d in documents if within(d.conversation, corpus.portion))
 
 
 def _tokenizer(

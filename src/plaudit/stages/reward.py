@@ -1,9 +1,9 @@
 """reward: a model of human judgments.
 
-Reads preferences and ratings. Pairs of one prompt train by Bradley-Terry, all in one tree; ratings
-train pointwise, as log-odds of being good. Writes ``model`` (with ``reward.json``: mean and
-standard deviation of its scores on the responses it learned from); with LoRA ``adapter`` too; and
-for the part held out ``held_out.jsonl``, with accuracy, AUC and what simple rules reach there.
+Reads preferences, rankings and ratings. All responses to a prompt are one tree; comparisons train
+by one loss, ratings by another. Writes ``model`` (with ``reward.json``: mean and standard deviation
+of its scores on the responses it learned from); with LoRA ``adapter`` too; and for the part held
+out ``held_out.jsonl``, with accuracy, AUC and what simple rules reach there.
 """
 
 from __future__ import annotations
@@ -15,64 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from pydantic import model_validator
-from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from plaudit.artifacts import Artifact, write_json, write_text
-from plaudit.formats import WHOLE, Portion, load_judged, local_inputs
+from plaudit.formats import local_inputs
 from plaudit.learning import Learner, Order, fit
-from plaudit.models import (
-    AdapterRoles,
-    Roles,
-    SeparateRoles,
-    load_language_model,
-    load_scalar_model,
-    model_path,
-    torch_dtype,
-)
-from plaudit.models.loading import init_scalar_head, on_device, scalar_head
+from plaudit.models import AdapterRoles
 from plaudit.objectives import RewardModelling
 from plaudit.records import Judged
+from plaudit.scoring import REFERENCE_FILE
 from plaudit.stages.held_out import measure, rows
-from plaudit.stages.options import (
-    AdapterOptions,
-    Count,
-    ModelOptions,
-    NonNegative,
-    Positive,
-    TrainingOptions,
+from plaudit.stages.reward_data import (
+    Data,
+    head_names,
+    read_data,
+    shuffled,
+    thresholds,
+    weighed,
+    with_length_slopes,
 )
-from plaudit.stages.setup import make_learner, open_draft, open_text, within_length
-from plaudit.text import Renderer, Tree, judged_tree
-
-
-class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
-    """Options of ``plaudit reward``."""
-
-    dataset: str
-    """Preferences and ratings: a file, a pattern, a shipped name, or a hub's org/name."""
-    portion: Portion = WHOLE
-    """The conversations to learn from, as a part of [0, 1]."""
-    eval_portion: Portion | None = None
-    """The conversations to measure accuracy and AUC on."""
-    learning_rate: Positive = 1e-4
-    batch_size: Count = 32
-    max_length: Count = 1024
-    """Tokens of prompt and longest response together; longer prompts are left out and counted."""
-    pointwise_coefficient: NonNegative = 1.0
-    """Weight of the ratings' loss beside that of the pairs."""
-    random_init: bool = False
-    """Begin from random weights instead of the model's: what is pretraining worth?"""
-    shuffle_labels: bool = False
-    """Train on labels dealt out at random: a control that must learn nothing."""
-
-    @model_validator(mode="after")
-    def _refuse_adapters_on_nothing(self) -> RewardConfig:
-        if self.random_init and self.lora_r:
-            raise ValueError("random_init: adapters (lora_r) need weights to adapt; choose one")
-        return self
-
+from plaudit.stages.reward_options import RewardConfig
+from plaudit.stages.reward_roles import reward_roles
+from plaudit.stages.setup import make_learner, open_draft, open_text
+from plaudit.text import Tree
 
 CONFIG = RewardConfig
 
@@ -84,22 +48,23 @@ def inputs(config: RewardConfig) -> dict[str, Path]:
 def run(config: RewardConfig, output: Path) -> Artifact:
     began = time.monotonic()
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
-    trees, judged = _read(config, config.portion, renderer)
-    held_out = _read(config, config.eval_portion, renderer) if config.eval_portion else None
-    learned = _shuffled(trees, config.seed) if config.shuffle_labels else trees
+    data = read_data(config, config.portion, renderer)
+    held_out = read_data(config, config.eval_portion, renderer) if config.eval_portion else None
+    learned = shuffled(data.trees, config.seed) if config.shuffle_labels else data.trees
+    objective = _objective(config, data.trees)
     order = Order(
-        rows=len(trees),
+        rows=len(learned),
         batch_size=config.batch_size,
         epochs=config.num_train_epochs,
         seed=config.seed,
     )
-    roles = _roles(config)
+    roles = reward_roles(config, heads=len(head_names(config)), random_init=config.random_init)
     draft = open_draft("reward", config, inputs(config), output, began)
     learner = make_learner(roles, config, tokenizer, draft.path, total_steps=order.steps)
     fit(
         learner,
-        RewardModelling(pointwise_coefficient=config.pointwise_coefficient),
-        lambda step: weighed([learned[row] for row in order.batch(step)]),
+        objective,
+        lambda step: _batch(config, learner, [learned[row] for row in order.batch(step)]),
         steps=order.steps,
         draft=draft,
         save_steps=config.save_steps,
@@ -107,108 +72,106 @@ def run(config: RewardConfig, output: Path) -> Artifact:
     roles.save("reward", tokenizer, draft.path / "model")
     if isinstance(roles, AdapterRoles):
         roles.save_adapter("reward", draft.path / "adapter")
-    write_json(draft.path / "model" / "reward.json", _reference(learner, trees))
-    metrics: dict[str, Any] = {"prompts": len(trees), **_count(judged)}
+    reference = _reference(config, learner, data, objective)
+    write_json(draft.path / "model" / REFERENCE_FILE, reference)
+    metrics: dict[str, Any] = {"prompts": len(data.trees), **_count(data.judged)}
     if held_out is not None:
-        metrics["held_out"] = _held_out(learner, *held_out, train=judged, draft=draft.path)
+        metrics["held_out"] = _held_out(config, learner, objective, held_out, data, draft.path)
     return draft.finish(metrics)
 
 
-def weighed(trees: Sequence[Tree]) -> list[Tree]:
-    """Prompts with pairs share the pairs' loss evenly, ratings share theirs by their weights."""
-    with_pairs = sum(bool(len(tree.pair["weight"])) for tree in trees)
-    ratings = sum(float(tree.branch["rating_weight"].sum()) for tree in trees)
-    return [
-        tree.with_pair_labels(
-            weight=tree.pair["weight"] / max(1e-9, tree.pair["weight"].sum()) / max(1, with_pairs)
-        ).with_branch_labels(weight=tree.branch["rating_weight"] / max(1e-9, ratings))
-        for tree in trees
-    ]
-
-
-def _roles(config: RewardConfig) -> Roles:
-    if config.lora_r:
-        base = load_language_model(
-            config.model,
-            precision=config.precision,
-            device=config.device,
-            trust_remote_code=config.trust_remote_code,
-        )
-        return AdapterRoles(
-            base, ["reward"], r=config.lora_r, alpha=config.lora_alpha, seed=config.seed
-        )
-    if config.random_init:
-        return SeparateRoles({"reward": _random(config)}, trained=["reward"])
-    model = load_scalar_model(
-        config.model,
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
+def _objective(config: RewardConfig, trees: Sequence[Tree]) -> RewardModelling:
+    heads = "length" if config.length_coefficient else "criteria" if config.criteria else "one"
+    levels = config.rating_levels
+    ties = {"tie_probability": config.tie_probability} if config.tie_probability else {}
+    return RewardModelling(
+        comparison=config.loss,
+        rating=config.rating_loss,
+        pointwise_coefficient=config.pointwise_coefficient,
+        label_smoothing=config.label_smoothing,
+        center_coefficient=config.center_rewards_coefficient,
+        l2_coefficient=config.score_l2_coefficient,
+        length_coefficient=config.length_coefficient,
+        thresholds=thresholds(trees, levels) if levels else (),
+        heads=heads,
+        **ties,
     )
-    return SeparateRoles({"reward": model}, trained=["reward"])
 
 
-def _random(config: RewardConfig):
-    """The model's architecture with weights drawn anew."""
-    shape = AutoConfig.from_pretrained(model_path(config.model), num_labels=1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = AutoModelForSequenceClassification.from_config(
-            shape, dtype=torch_dtype(config.precision)
-        )
-    init_scalar_head(scalar_head(model), config.seed)
-    return on_device(model.eval(), config.device)
+def _batch(config: RewardConfig, learner: Learner, trees: Sequence[Tree]) -> list[Tree]:
+    found = weighed(trees, config.loss)
+    return with_length_slopes(learner, found) if config.length_coefficient else found
 
 
-def _read(
-    config: RewardConfig, portion: Portion, renderer: Renderer
-) -> tuple[list[Tree], list[Judged]]:
-    """The judged prompts of a portion that are short enough, as trees and as they were read."""
-    judged = load_judged(config.dataset, portion=portion)
-    trees = [judged_tree(j, renderer) for j in judged]
-    kept, _ = within_length(trees, config.max_length)
-    fits = {id(tree) for tree in kept}
-    return kept, [j for j, tree in zip(judged, trees, strict=True) if id(tree) in fits]
+def _scores(config: RewardConfig, learner: Learner, data: Data) -> list[np.ndarray]:
+    """What each prompt's responses score on its own head: [K]."""
+    name = "reward.scores" if config.one_head else "reward.head_scores"
+    outputs = learner.forward(data.trees, [name])
+    found = [output[name] for output in outputs]
+    if config.one_head:
+        return found
+    return [scores_KH[:, head] for scores_KH, head in zip(found, data.heads, strict=True)]
 
 
-def _shuffled(trees: Sequence[Tree], seed: int) -> list[Tree]:
-    """Ratings dealt out anew over all rated responses; every pair turned by a coin."""
-    rng = np.random.default_rng(seed)
-    ratings = np.concatenate([t.branch["rating"][t.branch["rating_weight"] > 0] for t in trees])
-    dealt = iter(rng.permutation(ratings))
-    found = []
-    for tree in trees:
-        rating = np.array(
-            [next(dealt) if w > 0 else 0.0 for w in tree.branch["rating_weight"]], np.float32
-        )
-        turn = rng.random(len(tree.pair["better"])) < 0.5
-        better = np.where(turn, tree.pair["worse"], tree.pair["better"])
-        worse = np.where(turn, tree.pair["better"], tree.pair["worse"])
-        found.append(
-            tree.with_branch_labels(rating=rating).with_pair_labels(better=better, worse=worse)
-        )
+def _reference(
+    config: RewardConfig, learner: Learner, data: Data, objective: RewardModelling
+) -> dict[str, Any]:
+    """What the scores of the responses learned from were, and how the heads make one score."""
+    if config.one_head:
+        scores = np.concatenate(_scores(config, learner, data))
+        found: dict[str, Any] = _moments(scores)
+    else:
+        outputs = learner.forward(data.trees, ["reward.head_scores"])
+        scores_SH = np.concatenate([output["reward.head_scores"] for output in outputs])
+        weights = {name: config.criteria.get(name, 0.0) for name in head_names(config)}
+        if config.length_coefficient:
+            weights["quality"] = 1.0
+        heads = zip(weights.items(), scores_SH.T, strict=True)
+        found = {"heads": {name: _moments(s) | {"weight": w} for (name, w), s in heads}}
+    if data.rules:
+        found["rules"] = list(data.rules)
+    if objective.thresholds:
+        found["thresholds"] = list(objective.thresholds)
     return found
 
 
-def _reference(learner: Learner, trees: Sequence[Tree]) -> dict[str, float]:
-    outputs = learner.forward(trees, ["reward.scores"])
-    scores = np.concatenate([output["reward.scores"] for output in outputs])
+def _moments(scores: np.ndarray) -> dict[str, float]:
     return {"mean": float(scores.mean()), "std": float(scores.std()) or 1.0}
 
 
 def _held_out(
+    config: RewardConfig,
     learner: Learner,
-    trees: Sequence[Tree],
-    judged: Sequence[Judged],
-    *,
-    train: Sequence[Judged],
+    objective: RewardModelling,
+    data: Data,
+    train: Data,
     draft: Path,
 ) -> dict[str, Any]:
-    outputs = learner.forward(trees, ["reward.scores"])
-    found = rows(judged, [output["reward.scores"] for output in outputs])
+    """What the model is worth on the held-out judgments, for each criterion by itself."""
+    found = rows(data.judged, _scores(config, learner, data))
+    names = head_names(config)
+    if config.criteria:
+        found = [row | {"criterion": names[h]} for row, h in zip(found, data.heads, strict=True)]
     write_text(draft / "held_out.jsonl", "".join(json.dumps(row) + "\n" for row in found))
-    return measure(found, train) | _count(judged)
+    good_above = _good_above(config, objective)
+    if not config.criteria:
+        return measure(found, train.judged, good_above=good_above) | _count(data.judged)
+    criteria = {
+        name: measure(
+            [row for row in found if row["criterion"] == name],
+            [j for j, h in zip(train.judged, train.heads, strict=True) if h == head],
+            good_above=good_above,
+        )
+        for head, name in enumerate(names)
+    }
+    return {"criteria": criteria} | _count(data.judged)
+
+
+def _good_above(config: RewardConfig, objective: RewardModelling) -> float:
+    """The score above which a response is said to be good: rated above one half."""
+    if config.rating_loss == "ordinal":
+        return objective.thresholds[len(objective.thresholds) // 2]
+    return 0.5 if config.rating_loss == "regression" else 0.0
 
 
 def _count(judged: Sequence[Judged]) -> dict[str, int]:

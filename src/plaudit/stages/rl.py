@@ -10,37 +10,48 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from plaudit.artifacts import Artifact
+from plaudit.artifacts import Artifact, Draft
 from plaudit.environments import environment_inputs, told_of_tools, turn_metrics
 from plaudit.formats import load_prompts, local_inputs
 from plaudit.learning import Checkpoints, Learner, Order, Recorder
-from plaudit.learning.experience import assemble, group_scores, weigh
-from plaudit.objectives import ALGORITHMS, PolicyOptimisation
+from plaudit.learning.experience import assemble
+from plaudit.models import Roles
+from plaudit.records import Prompt
+from plaudit.sampling import Sampler
+from plaudit.stages.rl_coefficients import Coefficients
+from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_roles import open_roles, open_scorer
 from plaudit.stages.rl_sampling import open_sampler
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
+from plaudit.stages.rl_updates import (
+    PretrainingMix,
+    correction_metrics,
+    correction_of,
+    objective_of,
+    update,
+)
 from plaudit.stages.setup import make_learner, open_draft, open_text
-from plaudit.text import Tree, prompts_within
+from plaudit.text import Renderer, prompts_within
 
 CONFIG = RLConfig
 
 
 def inputs(config: RLConfig) -> dict[str, Path]:
     named = local_inputs(
-        model=config.model, dataset=config.dataset, reward_model=config.reward_model
+        model=config.model,
+        dataset=config.dataset,
+        reward_model=config.reward_model,
+        ptx=config.ptx.dataset if config.ptx else None,
     )
     return named | environment_inputs(config.environment)
 
 
 def run(config: RLConfig, output: Path) -> Artifact:
     began = time.monotonic()
-    tokenizer, renderer = open_text(
-        config, longest_tokens=config.max_prompt_length + config.max_completion_length
-    )
+    tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
     renderer = told_of_tools(config.environment, renderer)
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
@@ -56,56 +67,65 @@ def run(config: RLConfig, output: Path) -> Artifact:
         learning_rates=config.learning_rates,
         temperature=config.temperature,
     )
-    checkpoints = Checkpoints(draft, every_steps=config.save_steps)
-    checkpoint = checkpoints.restore(learner)
-    control = Controllers.resume(config, checkpoint.controllers)
-    sampler = open_sampler(config, roles, renderer)
-    sampler.load(*learner.weights())
-    algorithm = ALGORITHMS[config.algorithm]
-    with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
-        for step in range(checkpoint.step, config.max_steps):
-            asked = [prompts[row] for row in order.batch(step)]
-            rollouts = sampler.sample(asked, config.num_generations, config.sampling(step))
-            scores, control = control.shape(rollouts, scorer.score(rollouts))
-            groups, invalid = group_scores(rollouts, scores, least=config.least_responses)
-            trees = assemble(groups, learner, algorithm, control.shaping())
-            metrics = step_metrics(rollouts, groups, trees, invalid, control)
-            metrics |= turn_metrics(rollouts)
-            metrics |= _update(config, learner, trees, step)
-            sampler.load(*learner.weights())
-            control = control.adapted(metrics["kl"], len(rollouts))
-            recorder.record(step + 1, metrics, sample_rows(step + 1, groups))
-            if checkpoints.due(step + 1) and step + 1 < config.max_steps:
-                checkpoints.save(step + 1, learner, control.as_dict())
+    sources = Sources(
+        sampler=open_sampler(config, roles.model("policy"), renderer),
+        scorer=scorer,
+        reference=_reference(config, roles, renderer),
+    )
+    mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
+    metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix))
     roles.save("policy", tokenizer, draft.path / "model")
     return draft.finish(
         {"prompts": len(prompts), "left_out": len(loaded) - len(prompts), "last_step": metrics}
     )
 
 
-def _update(
-    config: RLConfig, learner: Learner, trees: Sequence[Tree], step: int
+class Material(NamedTuple):
+    """What a run learns from."""
+
+    prompts: Sequence[Prompt]
+    order: Order
+    sources: Sources
+    mix: PretrainingMix | None
+
+
+def _learn(
+    config: RLConfig, learner: Learner, draft: Draft, material: Material
 ) -> dict[str, float]:
-    """The step's optimiser steps; metrics are their means."""
-    warming_up = config.critic is not None and step < config.critic.warmup_steps
-    algorithm = ALGORITHMS[config.algorithm]
-    objective = PolicyOptimisation(
-        critic=config.critic is not None,
-        train_policy=not warming_up,
-        epsilon=config.epsilon,
-        epsilon_high=config.epsilon_high or config.epsilon,
-        kl_coefficient=config.beta if algorithm.kl == "loss" else 0.0,
-        **({"vf_coefficient": config.critic.vf_coef} if config.critic else {}),
-        **({"cliprange_value": config.critic.cliprange_value} if config.critic else {}),
-    )
-    rng = np.random.default_rng((config.seed, step))
-    found: list[dict[str, float]] = []
-    for _ in range(config.num_ppo_epochs):
-        for rows in np.array_split(rng.permutation(len(trees)), config.num_mini_batches):
-            if not len(rows):
-                continue
-            part = [trees[row] for row in rows]
-            weighed = weigh(part, algorithm, max_tokens=config.max_completion_length)
-            found.append(learner.update(weighed, objective))
-    names = {name for metrics in found for name in metrics}
-    return {n: float(np.mean([m[n] for m in found if n in m])) for n in sorted(names)}
+    """The loop, from the draft's last checkpoint on; the last step's metrics."""
+    prompts, order, sources, mix = material
+    checkpoints = Checkpoints(draft, every_steps=config.save_steps)
+    checkpoint = checkpoints.restore(learner)
+    control = Controllers.resume(config, checkpoint.controllers)
+    coefficients = Coefficients.resume(config, checkpoint.controllers)
+    row, correction = config.row, correction_of(config)
+    sources.sampler.load(*learner.weights())
+    with Recorder(draft, total_steps=config.max_steps, start=checkpoint.step) as recorder:
+        for step in range(checkpoint.step, config.max_steps):
+            found, control = gather(config, prompts, order.batch(step), step, sources, control)
+            groups = found.kept(dynamic=bool(config.dynamic_sampling))
+            trees = assemble(groups, learner, row, coefficients.shaping(), correction)
+            metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid)
+            metrics |= (
+                turn_metrics(found.rollouts)
+                | found.metrics()
+                | coefficients.metrics()
+                | correction_metrics(trees)
+            )
+            objective = objective_of(config, coefficients, step)
+            metrics |= update(config, learner, trees, objective, mix, step)
+            if config.ref_model_sync_steps and (step + 1) % config.ref_model_sync_steps == 0:
+                learner.refresh("reference", share=config.ref_model_mixup_alpha or 1.0)
+            sources.sampler.load(*learner.weights())
+            coefficients = coefficients.adapted(metrics, len(found.rollouts))
+            recorder.record(step + 1, metrics, sample_rows(step + 1, groups))
+            if checkpoints.due(step + 1) and step + 1 < config.max_steps:
+                checkpoints.save(step + 1, learner, control.as_dict() | coefficients.as_dict())
+    return metrics
+
+
+def _reference(config: RLConfig, roles: Roles, renderer: Renderer) -> Sampler | None:
+    """A sampler of the reference, for the algorithm that asks it what a prompt is worth."""
+    if config.optimal_value is None:
+        return None
+    return open_sampler(config, roles.model("reference"), renderer)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from plaudit.config import Config
 from plaudit.environments import EnvironmentOptions
 from plaudit.formats import WHOLE, Portion
-from plaudit.objectives import ALGORITHMS
+from plaudit.objectives import ALGORITHMS, Aggregation, Algorithm
+from plaudit.objectives.algorithms import KLEstimator, KLPlace, Scale
 from plaudit.sampling import SamplingParams
 from plaudit.stages.options import (
     AdapterOptions,
@@ -19,44 +20,27 @@ from plaudit.stages.options import (
     NonNegative,
     OptimiserOptions,
     Positive,
-    Share,
 )
+from plaudit.stages.rl_groups import (
+    AdaptiveEntropyOptions,
+    AdaptiveKLOptions,
+    CorrectionOptions,
+    CriticOptions,
+    OptimalValueOptions,
+    PtxOptions,
+)
+from plaudit.stages.rl_rules import BARE_K3, SURROGATE_OPTIONS, faults, with_row_settings
 
-
-class CriticOptions(Config):
-    """What only algorithms with a critic have."""
-
-    learning_rate: Positive = 1e-5
-    """Peak learning rate of the critic."""
-    model: str | None = None
-    """What the critic begins from; the reward model where not said."""
-    warmup_steps: CountOrNone = 0
-    """First steps in which only the critic learns."""
-    vf_coef: Positive = 0.1
-    """Weight of the value loss."""
-    cliprange_value: Positive = 0.2
-    """How far a value may move from its old one before its loss is clipped."""
-    gamma: Share = 1.0
-    """Discount, a token."""
-    lam: Share = 0.95
-    """GAE's lambda."""
-    whiten_advantages: bool = True
-    """Bring the advantages of a step to mean 0 and deviation 1."""
-
-
-class AdaptiveKLOptions(Config):
-    """Let the KL coefficient follow a target (Ziegler et al. 2019)."""
-
-    target: Positive
-    """KL of a whole response to the reference, in nats."""
-    horizon: Count = 10_000
-    """Responses over which the coefficient is adapted."""
+if TYPE_CHECKING:
+    AlgorithmName = str
+else:
+    AlgorithmName = Literal[tuple(ALGORITHMS)]
 
 
 class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
-    """Options of ``plaudit rl``."""
+    """Options of ``plaudit rl``. What is left unset of the algorithm is its row's."""
 
-    algorithm: Literal["ppo", "rloo", "grpo", "dr_grpo"] = "grpo"
+    algorithm: AlgorithmName = "grpo"
     """A row of the algorithm table."""
     dataset: str
     """Prompts: a file, a pattern, a shipped name, or a hub's org/name; any format has prompts."""
@@ -88,14 +72,58 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     ratios still refer to the whole distribution."""
     top_k: CountOrNone = 0
     """Sample from this many of the likeliest tokens; 0 from all."""
-    beta: NonNegative = 0.05
-    """KL coefficient: in the reward for ppo and rloo, in the loss for grpo and dr_grpo."""
+    beta: NonNegative | None = None
+    """KL coefficient."""
+    kl_in: KLPlace | None = None
+    """Where the KL to the reference goes: token by token or whole into the reward, or the loss."""
+    kl_estimator: KLEstimator | None = None
+    """k1 in the reward; in the loss k2, k3 (weighted by the importance ratio), or full: the sum
+    over the vocabulary at every token."""
     adaptive_kl: AdaptiveKLOptions | None = None
-    """Adapt beta to a target KL; only where the KL is in the reward."""
-    epsilon: Positive = 0.2
-    """Clipping of the importance ratio downwards."""
+    """Adapt beta to a target KL."""
+    ref_model_sync_steps: Count | None = None
+    """Steps between refreshments of the reference; never where not said."""
+    ref_model_mixup_alpha: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The policy's share in a refreshed reference; 1 where not said."""
+    scale_rewards: Scale | None = None
+    """Divide advantages by the deviation of the group, the batch, all tokens, or by nothing."""
+    aggregation: Aggregation | None = None
+    """What counts the same: every token, every sequence, or a token of any sequence (constant)."""
+    epsilon: Positive | None = None
+    """Clipping of the importance ratio downwards; for gmpo of the log-ratio both ways."""
     epsilon_high: Positive | None = None
-    """Clipping upwards; epsilon where not said."""
+    """Clipping upwards; epsilon where the row has no other. For cispo the cap's excess over 1."""
+    delta: Positive | None = None
+    """Bound on the ratio where the advantage is negative (two-sided clip; dual clip's c)."""
+    sapo_temperature_pos: Positive | None = None
+    """Steepness of sapo's gate where the advantage is positive."""
+    sapo_temperature_neg: Positive | None = None
+    """And where it is not."""
+    regression_beta: Positive | None = None
+    """KL coefficient of a_star_po's regression."""
+    optimal_value: OptimalValueOptions | None = None
+    """How a_star_po estimates a prompt's optimal value."""
+    positive_nll_coefficient: NonNegative | None = None
+    """Weight of the likelihood of responses with a reward above 0."""
+    entropy_coefficient: NonNegative = 0.0
+    """Weight of the entropy bonus."""
+    adaptive_entropy: AdaptiveEntropyOptions | None = None
+    """Adapt entropy_coefficient to a target entropy."""
+    dynamic_sampling: bool | None = None
+    """Ask for more prompts in place of those whose responses all got one reward."""
+    max_sampling_rounds: Count | None = None
+    """Rounds of asking in a step at most; 10 where not said."""
+    overlong_buffer_tokens: CountOrNone | None = None
+    """The last tokens before max_completion_length, over which a penalty rises to 1; 0 for none."""
+    mask_truncated_completions: bool = False
+    """Do not learn from responses cut at max_completion_length."""
+    correction: CorrectionOptions | None = None
+    """Correct for samples of another policy than the learner's."""
+    off_policy_mask_threshold: Positive | None = None
+    """Leave out tokens with a negative advantage of responses that drifted by more than this, in
+    nats a token."""
+    ptx: PtxOptions | None = None
+    """Mix in the likelihood of demonstrations."""
     reward_normalisation: Literal["none", "reference", "running"] = "none"
     """Scores as they are, or standardised: by the reward model's reference, or by all so far."""
     reward_clip: Positive | None = None
@@ -107,46 +135,52 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     environment: EnvironmentOptions | None = None
     """Responses of several turns, with tools; max_completion_length bounds a response whole."""
     critic: CriticOptions | None = None
-    """Options of the critic, for ppo."""
+    """Options of the critic, for ppo and vapo."""
 
     @model_validator(mode="before")
     @classmethod
-    def _give_ppo_a_critic(cls, values: dict) -> dict:
-        if values.get("algorithm") == "ppo" and values.get("critic") is None:
-            return {**values, "critic": {}}
-        return values
+    def _take_the_rows_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return with_row_settings(values)
+
+    @field_validator("kl_estimator", mode="before")
+    @classmethod
+    def _refuse_bare_k3(cls, value: Any) -> Any:
+        if value in ("k3_bare", "bare_k3", "k3_unweighted"):
+            raise ValueError(f"{value}: {BARE_K3}")
+        return value
 
     @model_validator(mode="after")
     def _refuse_what_does_not_apply(self) -> RLConfig:
-        row = ALGORITHMS[self.algorithm]
-        faults = {
-            "reward_model or reward_function: exactly one must be given": (
-                (self.reward_model is None) == (self.reward_function is None)
-            ),
-            f"critic: {self.algorithm} has none": self.critic is not None and not row.has_critic,
-            f"num_generations: {self.algorithm} needs at least 2 responses of a prompt": (
-                not row.has_critic and self.num_generations < 2
-            ),
-            f"adaptive_kl: {self.algorithm} has its KL in the loss; it adapts one in the reward": (
-                self.adaptive_kl is not None and row.kl == "loss"
-            ),
-            "adaptive_kl: needs a beta above 0 to begin from": (
-                self.adaptive_kl is not None and self.beta == 0
-            ),
-            "reward_normalisation: a reward_function has no reference; use running": (
-                self.reward_normalisation == "reference" and self.reward_model is None
-            ),
-            f"num_mini_batches: at most batch_size ({self.batch_size}) parts have prompts": (
-                self.num_mini_batches > self.batch_size
-            ),
-            "critic.model: needed, since a reward_function cannot become a critic": (
-                self.critic is not None and self.critic.model is None and self.reward_model is None
-            ),
-        }
-        for fault, present in faults.items():
+        for fault, present in faults(self).items():
             if present:
                 raise ValueError(fault)
         return self
+
+    @property
+    def row(self) -> Algorithm:
+        """The algorithm's row with this run's settings."""
+        row = ALGORITHMS[self.algorithm]
+        said = {
+            name: value
+            for name in SURROGATE_OPTIONS
+            if (value := getattr(self, name)) is not None and hasattr(row.surrogate, name)
+        }
+        assert self.beta is not None and self.kl_in and self.kl_estimator and self.aggregation
+        return replace(
+            row,
+            scale_rewards=self.scale_rewards or row.scale_rewards,
+            kl=self.kl_in,
+            kl_estimator=self.kl_estimator,
+            surrogate=replace(row.surrogate, **said),  # pyright: ignore[reportArgumentType]
+            aggregation=self.aggregation,
+            beta=self.beta,
+        )
+
+    @property
+    def longest_tokens(self) -> int:
+        """Of a sequence the policy must be able to attend over."""
+        sampled = self.max_prompt_length + self.max_completion_length
+        return max(sampled, self.ptx.max_length if self.ptx else 0)
 
     @property
     def updates_per_step(self) -> int:
@@ -155,7 +189,7 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     @property
     def least_responses(self) -> int:
         """Scored responses a prompt must have: 2 where they are each other's baseline."""
-        return 1 if self.critic is not None else 2
+        return 2 if self.row.compares_responses else 1
 
     @property
     def learning_rates(self) -> dict[str, float]:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.learning.experience import Group, Shaping
+from plaudit.learning.experience import Group
 from plaudit.learning.moments import RunningMoments
-from plaudit.objectives import ALGORITHMS, adapt_kl_coefficient
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.stages.rl_options import RLConfig
 from plaudit.text import Tree
@@ -24,24 +23,21 @@ SAMPLES_PER_STEP = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Controllers:
-    """The KL coefficient and the rewards' running scale; a checkpoint holds them."""
+    """The rewards' running scale; a checkpoint holds it."""
 
     config: RLConfig
-    kl_coefficient: float
     moments: RunningMoments
 
     @classmethod
     def resume(cls, config: RLConfig, saved: dict[str, Any]) -> Controllers:
         """As a checkpoint left them, or as the config says they begin."""
-        in_reward = ALGORITHMS[config.algorithm].kl != "loss"
         return cls(
             config=config,
-            kl_coefficient=saved.get("kl_coefficient", config.beta if in_reward else 0.0),
             moments=RunningMoments(**saved.get("moments", {})),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kl_coefficient": self.kl_coefficient, "moments": self.moments.as_dict()}
+        return {"moments": self.moments.as_dict()}
 
     def shape(
         self, rollouts: Sequence[Rollout], scores: Sequence[Score | Invalid]
@@ -54,27 +50,6 @@ class Controllers:
             for rollout, score in zip(rollouts, scores, strict=True)
         ]
         return shaped, after
-
-    def shaping(self) -> Shaping:
-        critic = self.config.critic
-        if critic is None:
-            return Shaping(kl_coefficient=self.kl_coefficient)
-        return Shaping(
-            kl_coefficient=self.kl_coefficient,
-            gamma=critic.gamma,
-            lam=critic.lam,
-            whiten_advantages=critic.whiten_advantages,
-        )
-
-    def adapted(self, kl: float, episodes: int) -> Controllers:
-        """With the coefficient moved towards the target KL, where there is one."""
-        aim = self.config.adaptive_kl
-        if aim is None:
-            return self
-        coefficient = adapt_kl_coefficient(
-            self.kl_coefficient, kl, target=aim.target, episodes=episodes, horizon=aim.horizon
-        )
-        return replace(self, kl_coefficient=coefficient)
 
     def _shaped(self, rollout: Rollout, score: Score) -> Score:
         value = score.value
@@ -92,7 +67,6 @@ def step_metrics(
     groups: Sequence[Group],
     trees: Sequence[Tree],
     invalid: Counter[str],
-    control: Controllers,
 ) -> dict[str, float]:
     """What a person watches: the reward as scored, KL (nats a response), length, endings.
 
@@ -107,7 +81,6 @@ def step_metrics(
         "reward": float(np.mean(raw)),
         "reward_std": float(np.std(raw)),
         "kl": float(np.mean(np.concatenate([tree.branch["kl"] for tree in trees]))),
-        "kl_coefficient": control.kl_coefficient,
         "response_tokens": float(np.mean([len(rollout.ids) for rollout in rollouts])),
         "stopped": float(np.mean([r.finish_reason == "stop" for r in rollouts])),
         "equal_groups": float(np.mean([np.ptp(group.rewards_K) == 0 for group in groups])),

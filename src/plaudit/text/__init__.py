@@ -3,6 +3,7 @@
 from plaudit.text.batches import micro_batches
 from plaudit.text.calls import parse_assistant
 from plaudit.text.chat import Renderer, Tokens, as_openai
+from plaudit.text.steps import step_ends, stepped_tree
 from plaudit.text.tokenizer import (
     eos_id,
     load_tokenizer,
@@ -28,5 +29,7 @@ __all__ = [
     "plain_text",
     "prompts_within",
     "save_tokenizer",
+    "step_ends",
+    "stepped_tree",
     "train_tokenizer",
 ]

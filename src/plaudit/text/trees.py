@@ -70,7 +70,11 @@ class Tree:
 
 def demonstration_tree(demonstration: Demonstration, renderer: Renderer) -> Tree:
     """A demonstration is a tree of one branch."""
-    prompt, response = demonstration.prompt, demonstration.response
+    return response_tree(demonstration.prompt, demonstration.response, renderer)
+
+
+def response_tree(prompt: Prompt, response: Response, renderer: Renderer) -> Tree:
+    """A prompt with one response."""
     return _tree(prompt, [response], renderer)
 
 
