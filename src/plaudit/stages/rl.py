@@ -106,12 +106,8 @@ def _learn(
             groups = found.kept(dynamic=bool(config.dynamic_sampling))
             trees = assemble(groups, learner, row, coefficients.shaping(), correction)
             metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid)
-            metrics |= (
-                turn_metrics(found.rollouts)
-                | found.metrics()
-                | coefficients.metrics()
-                | correction_metrics(trees)
-            )
+            metrics |= found.metrics() | coefficients.metrics() | correction_metrics(trees)
+            metrics |= turn_metrics(found.rollouts)
             objective = objective_of(config, coefficients, step)
             metrics |= update(config, learner, trees, objective, mix, step)
             if config.ref_model_sync_steps and (step + 1) % config.ref_model_sync_steps == 0:
