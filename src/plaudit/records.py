@@ -136,12 +136,16 @@ class SteppedResponse(Record):
         return self
 
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "turns"]
+"""The policy ended its response; the tokens ran out; it called a tool and had no turn left."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollout:
     """One response as it was sampled: its tokens are learned from, never its text tokenised anew.
+
+    A response of several turns is one row of tokens: those of an environment (a tool's result)
+    stand where they stood for the policy, and are not ``written``.
 
     Example: ``Rollout(prompt=..., ids=[521, 88, 2], logprobs=[-0.1, -2.3, -0.0],
     finish_reason="stop", policy_version=7, ...)``
@@ -152,13 +156,23 @@ class Rollout:
     ids: np.ndarray
     """The stop token included where there is one."""
     logprobs: np.ndarray
-    """Of each token under the policy at the sampling temperature, before any filter, in nats."""
+    """Of each token under the policy at the sampling temperature, before any filter, in nats; NaN
+    where the policy did not write the token, so that none is learned from by mistake."""
     text: str
-    """Up to the stop token."""
+    """Of its last turn, up to the stop token."""
     finish_reason: FinishReason
     policy_version: int
     index: int
     """Which of the prompt's n responses it is."""
+    written: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    """bool [T]: True where the policy wrote the token; everywhere, where not said."""
+    messages: Messages = ()
+    """All its turns as messages, where an environment took part."""
+
+    def __post_init__(self) -> None:
+        if not len(self.written):
+            object.__setattr__(self, "written", np.ones(len(self.ids), bool))
+        assert len(self.ids) == len(self.logprobs) == len(self.written), "one entry a token"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ Shapes: B active sequences, V vocabulary, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from plaudit.models.forward import language_logits, layer_masks, layout_of
-from plaudit.records import FinishReason, Prompt, Rollout
-from plaudit.sampling.rollouts import SamplingParams, sequence_seed
+from plaudit.records import Prompt, Rollout
+from plaudit.sampling.rollouts import Continuation, SamplingParams, Start, sequence_seed
 from plaudit.sampling.slots import Slots
 from plaudit.sampling.stateful import sample_rows
 from plaudit.sampling.tokens import choose_tokens
@@ -28,22 +28,23 @@ from plaudit.text import Renderer
 
 @dataclass(slots=True)
 class _Sequence:
-    """A response being written."""
+    """A continuation being written."""
 
-    prompt: int
+    start: int
     index: int
     uniforms: np.ndarray
+    """One for every token it may have."""
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Responses of one prompt that are admitted together."""
+    """Continuations of one start that are admitted together."""
 
-    prompt: int
-    ids: np.ndarray
-    indices: range
+    number: int
+    """Of the start."""
+    start: Start
 
 
 class LocalSampler:
@@ -80,79 +81,100 @@ class LocalSampler:
                     own[name].copy_(tensor)
         self._version = version
 
-    @torch.inference_mode()
     def sample(self, prompts: Sequence[Prompt], n: int, params: SamplingParams) -> list[Rollout]:
         """``n`` responses for every prompt, those of one prompt together.
 
         Raises:
             ValueError: a prompt leaves no room for ``max_tokens`` in the model's context.
         """
-        prompt_ids = [self._renderer.prompt(prompt.content) for prompt in prompts]
-        for prompt, ids in zip(prompts, prompt_ids, strict=True):
-            self._check_room(prompt, ids, params)
-        if layout_of(self._model) == "rows":
-            return self._sample_rows(prompts, prompt_ids, n, params)
-        run = _Run(self._model, self._ready_slots(prompt_ids, params), params, self._prefill_tokens)
-        waiting = [
-            _Waiting(i, ids, range(k, min(n, k + self._slot_count)))
-            for i, ids in enumerate(prompt_ids)
-            for k in range(0, n, self._slot_count)
+        starts = [
+            Start(
+                name=prompt.id,
+                ids=self._renderer.prompt(prompt.content),
+                indices=range(n),
+                max_tokens=params.max_tokens,
+            )
+            for prompt in prompts
         ]
-        stops = frozenset(self._renderer.stop_ids)
-        done = run.all(waiting, [p.id for p in prompts], stops)
-        done.sort(key=lambda s: (s.prompt, s.index))
-        return [self._rollout(prompts[s.prompt], prompt_ids[s.prompt], s) for s in done]
+        written = iter(self.go_on(starts, params))
+        return [
+            self._rollout(prompt, start.ids, k, next(written))
+            for prompt, start in zip(prompts, starts, strict=True)
+            for k in start.indices
+        ]
 
-    def _check_room(self, prompt: Prompt, ids: np.ndarray, params: SamplingParams) -> None:
+    @torch.inference_mode()
+    def go_on(self, starts: Sequence[Start], params: SamplingParams) -> list[Continuation]:
+        """A continuation for every index of every start, in order.
+
+        Raises:
+            ValueError: a start leaves no room for its ``max_tokens`` in the model's context.
+        """
+        for start in starts:
+            self._check_room(start)
+        if layout_of(self._model) == "rows":
+            return self._go_on_in_rows(starts, params)
+        run = _Run(self._model, self._ready_slots(starts), params, self._prefill_tokens)
+        size = self._slot_count
+        waiting = [
+            _Waiting(number, replace(start, indices=start.indices[k : k + size]))
+            for number, start in enumerate(starts)
+            for k in range(0, len(start.indices), size)
+        ]
+        done = run.all(waiting, frozenset(self._renderer.stop_ids))
+        done.sort(key=lambda s: (s.start, s.index))
+        return [self._continuation(s.ids, s.logprobs) for s in done]
+
+    def _check_room(self, start: Start) -> None:
         room = getattr(self._model.config, "max_position_embeddings", None)
-        if room and len(ids) + params.max_tokens > room:
+        if room and len(start.ids) + start.max_tokens > room:
             raise ValueError(
-                f"prompt {prompt.id} has {len(ids)} tokens; with max_tokens={params.max_tokens} "
-                f"that exceeds the model's context of {room}"
+                f"prompt {start.name} has {len(start.ids)} tokens; with "
+                f"max_tokens={start.max_tokens} that exceeds the model's context of {room}"
             )
 
-    def _ready_slots(self, prompt_ids: Sequence[np.ndarray], params: SamplingParams) -> Slots:
+    def _ready_slots(self, starts: Sequence[Start]) -> Slots:
         """The buffers of earlier calls, or larger ones where they are too short."""
-        needed = max(len(ids) for ids in prompt_ids) + params.max_tokens
+        needed = max(len(start.ids) + start.max_tokens for start in starts)
         if self._slots is None or self._slots.length < needed:
             layers = self._model.config.num_hidden_layers
             self._slots = Slots(layers, slots=self._slot_count, length=needed)
         return self._slots
 
-    def _sample_rows(
-        self,
-        prompts: Sequence[Prompt],
-        prompt_ids: Sequence[np.ndarray],
-        n: int,
-        params: SamplingParams,
-    ) -> list[Rollout]:
-        rollouts = []
-        for prompt, ids in zip(prompts, prompt_ids, strict=True):
-            uniforms = np.stack([_uniforms(params, prompt.id, k) for k in range(n)])
-            rows = sample_rows(self._model, ids, uniforms, params, self._renderer.stop_ids)
-            for k, (tokens, logprobs) in enumerate(rows):
-                sequence = _Sequence(0, k, uniforms[k], tokens, logprobs)
-                rollouts.append(self._rollout(prompt, ids, sequence))
-        return rollouts
+    def _go_on_in_rows(self, starts: Sequence[Start], params: SamplingParams) -> list[Continuation]:
+        found = []
+        for start in starts:
+            limited = replace(params, max_tokens=start.max_tokens)
+            uniforms = np.stack([_uniforms(params, start, k) for k in start.indices])
+            rows = sample_rows(self._model, start.ids, uniforms, limited, self._renderer.stop_ids)
+            found += [self._continuation(ids, logprobs) for ids, logprobs in rows]
+        return found
 
-    def _rollout(self, prompt: Prompt, prompt_ids: np.ndarray, sequence: _Sequence) -> Rollout:
-        ids = np.array(sequence.ids, dtype=np.int32)
-        stopped = sequence.ids[-1] in self._renderer.stop_ids
-        reason: FinishReason = "stop" if stopped else "length"
+    def _continuation(self, ids: list[int], logprobs: list[float]) -> Continuation:
+        return Continuation(
+            ids=np.array(ids, dtype=np.int32),
+            logprobs=np.array(logprobs, dtype=np.float32),
+            finish_reason="stop" if ids[-1] in self._renderer.stop_ids else "length",
+            policy_version=self._version,
+        )
+
+    def _rollout(
+        self, prompt: Prompt, prompt_ids: np.ndarray, index: int, written: Continuation
+    ) -> Rollout:
         return Rollout(
             prompt=prompt,
             prompt_ids=prompt_ids,
-            ids=ids,
-            logprobs=np.array(sequence.logprobs, dtype=np.float32),
-            text=self._renderer.text(ids),
-            finish_reason=reason,
-            policy_version=self._version,
-            index=sequence.index,
+            ids=written.ids,
+            logprobs=written.logprobs,
+            text=self._renderer.text(written.ids),
+            finish_reason=written.finish_reason,
+            policy_version=written.policy_version,
+            index=index,
         )
 
 
 class _Run:
-    """One call of ``sample``: admit, decode, retire, until nothing waits."""
+    """One call of ``go_on``: admit, decode, retire, until nothing waits."""
 
     def __init__(
         self, model: PreTrainedModel, slots: Slots, params: SamplingParams, prefill_tokens: int
@@ -166,14 +188,12 @@ class _Run:
         """Tokens of each active sequence whose keys are in its slot."""
         self._done: list[_Sequence] = []
 
-    def all(
-        self, waiting: list[_Waiting], prompt_ids: Sequence[str], stops: frozenset[int]
-    ) -> list[_Sequence]:
+    def all(self, waiting: list[_Waiting], stops: frozenset[int]) -> list[_Sequence]:
         # Prompts of like length are computed together; the order changes no result.
-        queue = sorted(waiting, key=lambda w: len(w.ids))
+        queue = sorted(waiting, key=lambda w: len(w.start.ids))
         while queue or self._active:
             while group := self._next_admission(queue):
-                self._admit(group, prompt_ids)
+                self._admit(group)
                 self._retire(stops)
             if self._active:
                 self._decode()
@@ -186,20 +206,20 @@ class _Run:
         if self._active and free < max(1, self._slots.size // 4):
             return []
         taken: list[_Waiting] = []
-        while queue and len(queue[-1].indices) <= free:
-            longest = max(len(w.ids) for w in [*taken, queue[-1]])
+        while queue and len(queue[-1].start.indices) <= free:
+            longest = max(len(w.start.ids) for w in [*taken, queue[-1]])
             if taken and longest * (len(taken) + 1) > self._prefill_tokens:
                 break
             taken.append(queue.pop())
-            free -= len(taken[-1].indices)
+            free -= len(taken[-1].start.indices)
         return taken
 
-    def _admit(self, group: list[_Waiting], prompt_ids: Sequence[str]) -> None:
+    def _admit(self, group: list[_Waiting]) -> None:
         """Compute the prompts once, copy them into slots, and draw every first token."""
-        lengths = [len(w.ids) for w in group]
+        lengths = [len(w.start.ids) for w in group]
         ids_BT = torch.zeros(len(group), max(lengths), dtype=torch.long)
         for row, w in enumerate(group):
-            ids_BT[row, : len(w.ids)] = torch.as_tensor(w.ids)
+            ids_BT[row, : len(w.start.ids)] = torch.as_tensor(w.start.ids)
         cache = DynamicCache()
         hidden_BTD = self._model.base_model(
             input_ids=ids_BT.to(self._model.device), past_key_values=cache, use_cache=True
@@ -208,12 +228,13 @@ class _Run:
         fresh = []
         for row, w in enumerate(group):
             start = len(self._active) + len(fresh)
-            self._slots.admit(cache, row, len(w.ids), range(start, start + len(w.indices)))
-            for k in w.indices:
-                uniforms = _uniforms(self._params, prompt_ids[w.prompt], k)
-                fresh.append(_Sequence(w.prompt, k, uniforms))
-                self._length.append(len(w.ids))
-        repeats = torch.tensor([len(w.indices) for w in group], device=last_BD.device)
+            self._slots.admit(
+                cache, row, len(w.start.ids), range(start, start + len(w.start.indices))
+            )
+            for k in w.start.indices:
+                fresh.append(_Sequence(w.number, k, _uniforms(self._params, w.start, k)))
+                self._length.append(len(w.start.ids))
+        repeats = torch.tensor([len(w.start.indices) for w in group], device=last_BD.device)
         self._active += fresh
         self._draw(fresh, last_BD.repeat_interleave(repeats, 0))
 
@@ -252,7 +273,7 @@ class _Run:
         """Take finished sequences out; the last active one moves into each gap."""
         for slot in range(len(self._active) - 1, -1, -1):
             sequence = self._active[slot]
-            if sequence.ids[-1] not in stops and len(sequence.ids) < self._params.max_tokens:
+            if sequence.ids[-1] not in stops and len(sequence.ids) < len(sequence.uniforms):
                 continue
             self._done.append(sequence)
             last = len(self._active) - 1
@@ -269,6 +290,6 @@ def _causal(at_B11: Tensor, key_L: Tensor, window: int | None) -> Tensor:
     return allowed if window is None else allowed & (key_L > at_B11 - window)
 
 
-def _uniforms(params: SamplingParams, prompt_id: str, index: int) -> np.ndarray:
-    seed = sequence_seed(params.seed, prompt_id, index)
-    return np.random.default_rng(seed).random(params.max_tokens)
+def _uniforms(params: SamplingParams, start: Start, index: int) -> np.ndarray:
+    seed = sequence_seed(params.seed, start.name, index)
+    return np.random.default_rng(seed).random(start.max_tokens)

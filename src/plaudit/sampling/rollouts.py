@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
-from plaudit.records import Prompt, Rollout
+from plaudit.records import FinishReason, Prompt, Rollout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,43 @@ class Sampler(Protocol):
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
         """Take up new weights; what is sampled from now on carries ``version``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Tokens to go on from, once for each of ``indices``."""
+
+    name: str
+    """With the index and the seed it decides what is drawn."""
+    ids: np.ndarray
+    indices: range
+    max_tokens: int
+    """Tokens of a continuation at most, the stop token included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continuation:
+    """What was written after a start; logprobs as a ``Rollout`` has them."""
+
+    ids: np.ndarray
+    logprobs: np.ndarray
+    finish_reason: FinishReason
+    policy_version: int
+
+
+class TokenSampler(Protocol):
+    """An engine that goes on from tokens, which is all that a response of several turns needs."""
+
+    def go_on(self, starts: Sequence[Start], params: SamplingParams) -> list[Continuation]:
+        """A continuation for every index of every start, in order.
+
+        ``params.max_tokens`` is not read: each start has its own.
+        """
+        ...
+
+    def load(self, weights: Mapping[str, Tensor], version: int) -> None:
+        """As ``Sampler.load``."""
         ...
 
 

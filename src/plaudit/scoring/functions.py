@@ -21,9 +21,9 @@ class FunctionScorer:
     """Calls ``f(prompts, completions, **columns) -> list[float | None]``.
 
     Prompts and completions are strings for plain text and lists of ``{"role", "content"}`` for
-    conversations; every further column of the data comes as a list, so none may be called
-    ``prompts`` or ``completions``. None means the function has nothing to say of that response,
-    which is counted as invalid.
+    conversations, with calls and results where tools were used; every further column of the data
+    comes as a list, so none may be called ``prompts`` or ``completions``. None means the function
+    has nothing to say of that response, which is counted as invalid.
 
     Args:
         function: the function, or where to import it from: ``package.module:function``, installed
@@ -34,7 +34,7 @@ class FunctionScorer:
     """
 
     def __init__(self, function: RewardFunction | str) -> None:
-        self._function = _imported(function) if isinstance(function, str) else function
+        self._function = imported(function) if isinstance(function, str) else function
         self._name = getattr(self._function, "__name__", type(self._function).__name__)
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
@@ -76,7 +76,12 @@ class FunctionScorer:
         return Score(value=number, parts={self._name: number})
 
 
-def _imported(path: str) -> RewardFunction:
+def imported(path: str) -> Callable[..., Any]:
+    """The function at ``package.module:name``, installed or in the working directory.
+
+    Raises:
+        ValueError: there is no such function.
+    """
     module, separator, name = path.partition(":")
     if not separator:
         raise ValueError(f"{path}: expected package.module:function")
@@ -84,7 +89,7 @@ def _imported(path: str) -> RewardFunction:
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     try:
-        found: RewardFunction = getattr(importlib.import_module(module), name)
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{path}: cannot be imported ({error})") from error
     if not callable(found):
@@ -100,4 +105,6 @@ def _shaped_prompt(rollout: Rollout) -> Any:
 def _shaped_completion(rollout: Rollout) -> Any:
     if isinstance(rollout.prompt.content, str):
         return rollout.text
+    if rollout.messages:
+        return [as_openai(message) for message in rollout.messages]
     return [{"role": "assistant", "content": rollout.text}]

@@ -29,9 +29,10 @@ def rollout_trees(rollouts: Sequence[Rollout]) -> list[Tree]:
         tree = Tree(
             id=group[0].prompt.id,
             prompt_P=group[0].prompt_ids,
-            branches=tuple(Tokens(ids=r.ids, mask=np.ones(len(r.ids), bool)) for r in group),
+            branches=tuple(Tokens(ids=r.ids, mask=r.written) for r in group),
         )
-        trees.append(tree.with_token_labels(old=np.concatenate([r.logprobs for r in group])))
+        old = np.concatenate([r.logprobs[r.written] for r in group])
+        trees.append(tree.with_token_labels(old=old))
     return trees
 
 
@@ -103,6 +104,8 @@ def _response(rollout: Rollout, renderer: Renderer) -> Tokens:
 def _content(rollout: Rollout) -> Text:
     if isinstance(rollout.prompt.content, str):
         return rollout.text
+    if rollout.messages:
+        return rollout.messages
     try:
         return (parse_assistant(rollout.text),)
     except ValueError:  # a broken tool call is read as the text it is

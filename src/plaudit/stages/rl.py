@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plaudit.artifacts import Artifact, Draft
+from plaudit.environments import environment_inputs, told_of_tools, turn_metrics
 from plaudit.formats import load_prompts, local_inputs
 from plaudit.learning import Checkpoints, Learner, Order, Recorder
 from plaudit.learning.experience import assemble
 from plaudit.models import Roles
 from plaudit.records import Prompt
-from plaudit.sampling import LocalSampler, Sampler
+from plaudit.sampling import Sampler
 from plaudit.stages.rl_coefficients import Coefficients
 from plaudit.stages.rl_composition import References
 from plaudit.stages.rl_gathering import Sources, gather
@@ -26,6 +27,7 @@ from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_references import reference_rewards
 from plaudit.stages.rl_rewards import open_sources, source_inputs
 from plaudit.stages.rl_roles import open_roles
+from plaudit.stages.rl_sampling import open_sampler
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
 from plaudit.stages.rl_updates import (
     PretrainingMix,
@@ -47,12 +49,13 @@ def inputs(config: RLConfig) -> dict[str, Path]:
         reward_model=config.reward_model,
         ptx=config.ptx.dataset if config.ptx else None,
     )
-    return named | source_inputs(config.rewards)
+    return named | source_inputs(config.rewards) | environment_inputs(config.environment)
 
 
 def run(config: RLConfig, output: Path) -> Artifact:
     began = time.monotonic()
     tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
+    renderer = told_of_tools(config.environment, renderer)
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
@@ -68,10 +71,13 @@ def run(config: RLConfig, output: Path) -> Artifact:
         learning_rates=config.learning_rates,
         temperature=config.temperature,
     )
-    sampler = LocalSampler(roles.model("policy"), renderer, slots=config.sampling_slots)
-    sources = Sources(sampler=sampler, scorer=scorer, reference=_reference(config, roles, renderer))
+    sources = Sources(
+        sampler=open_sampler(config, roles.model("policy"), renderer),
+        scorer=scorer,
+        reference=_reference(config, roles, renderer),
+    )
     mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
-    rewards = reference_rewards(config, scorer, sampler, prompts, order, draft.path)
+    rewards = reference_rewards(config, scorer, sources.sampler, prompts, order, draft.path)
     metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix, rewards))
     roles.save("policy", tokenizer, draft.path / "model")
     return draft.finish(
@@ -107,6 +113,7 @@ def _learn(
             trees = assemble(groups, learner, row, coefficients.shaping(), correction)
             metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid, control)
             metrics |= found.metrics() | coefficients.metrics() | correction_metrics(trees)
+            metrics |= turn_metrics(found.rollouts)
             objective = objective_of(config, coefficients, step)
             metrics |= update(config, learner, trees, objective, mix, step)
             if config.ref_model_sync_steps and (step + 1) % config.ref_model_sync_steps == 0:
@@ -123,4 +130,4 @@ def _reference(config: RLConfig, roles: Roles, renderer: Renderer) -> Sampler | 
     """A sampler of the reference, for the algorithm that asks it what a prompt is worth."""
     if config.optimal_value is None:
         return None
-    return LocalSampler(roles.model("reference"), renderer, slots=config.sampling_slots)
+    return open_sampler(config, roles.model("reference"), renderer)

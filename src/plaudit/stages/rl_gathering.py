@@ -159,4 +159,4 @@ def _punished(config: RLConfig, rollout: Rollout, score: Score | Invalid) -> Sco
 
 
 def _policy_tokens(rollout: Rollout) -> int:
-    return len(rollout.ids)
+    return int(rollout.written.sum())

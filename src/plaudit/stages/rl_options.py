@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from plaudit.environments import EnvironmentOptions
 from plaudit.formats import WHOLE, Portion
 from plaudit.objectives import ALGORITHMS, Aggregation, Algorithm
 from plaudit.objectives.algorithms import KLEstimator, KLPlace, Scale
@@ -137,6 +138,8 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     """Taken off the score of a response cut at max_completion_length."""
     sampling_slots: Count = 64
     """Responses sampled at the same time."""
+    environment: EnvironmentOptions | None = None
+    """Responses of several turns, with tools; max_completion_length bounds a response whole."""
     critic: CriticOptions | None = None
     """Options of the critic, for ppo and vapo."""
 

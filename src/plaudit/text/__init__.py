@@ -1,7 +1,8 @@
 """The one border between text and tokens: chat rendering, trees, token-budget batches."""
 
 from plaudit.text.batches import micro_batches
-from plaudit.text.chat import Renderer, Tokens, as_openai, parse_assistant
+from plaudit.text.calls import parse_assistant
+from plaudit.text.chat import Renderer, Tokens, as_openai
 from plaudit.text.steps import step_ends, stepped_tree
 from plaudit.text.tokenizer import (
     eos_id,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from plaudit.records import Message, Messages, Text, ToolCall
+from plaudit.records import Message, Messages, Text
 
 _BEFORE = 64  # characters of the text before; enough to hold a control token whole
 
@@ -38,14 +39,36 @@ class Renderer:
     Args:
         tokenizer: any Hugging Face tokenizer; a chat template is needed for messages only.
         stop_ids: the tokens that end a turn; the first of them ends plain text.
+        tools: what the chat template tells the model it may call, in OpenAI's shape.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        stop_ids: tuple[int, ...],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.tokenizer = tokenizer
         self.stop_ids = stop_ids
+        self._tools: list[Any] = [dict(tool) for tool in tools]
         # SentencePiece's kind puts a space before whatever it is given.
         self._puts_space = not np.array_equal(self._encode("a"), self._encode("\na")[-1:])
         self._control = re.compile("|".join(map(re.escape, _control_tokens(tokenizer))) or r"(?!)")
+
+    def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Renderer:
+        """A renderer that tells the model of tools.
+
+        Raises:
+            ValueError: the chat template has no place for tools.
+        """
+        told = Renderer(self.tokenizer, self.stop_ids, tools)
+        asked = (Message(role="user", content="?"),)
+        if np.array_equal(told.prompt(asked), self.prompt(asked)):
+            raise ValueError(
+                "the chat template tells the model of no tools; set describe_tools: false and "
+                "describe them in the prompts"
+            )
+        return told
 
     def prompt(self, content: Text) -> np.ndarray:
         """The ids a model continues from: never empty."""
@@ -68,6 +91,34 @@ class Renderer:
         if not content or content[0].role != "assistant":
             raise ValueError("a response begins with a message by the assistant")
         return self._turns(prompt, content)
+
+    def between(self, before: Messages, turn: Message, replies: Messages) -> np.ndarray:
+        """The ids between the stop token of an assistant's turn and the first of its next.
+
+        They are ``replies`` with what the template writes around them: what it writes of ``turn``
+        itself is left out, since those tokens were sampled.
+
+        Raises:
+            ValueError: the chat template is not prefix-preserving, or refuses the messages.
+        """
+        opened = self._render(before, open_turn=True)
+        closed = self._render((*before, turn), open_turn=False)
+        _, tail = self._split_at_stop(self._encode_after(opened, _rest(closed, opened)))
+        reopened = self._render((*before, turn, *replies), open_turn=True)
+        return np.concatenate([tail, self._encode_after(closed, _rest(reopened, closed))])
+
+    def readable(self, text: str, *, max_tokens: int) -> str:
+        """Text from elsewhere as content: no control tokens, cut with a note where it is long."""
+        plain = self._control.sub(" ", text)
+        ids = self._encode(plain)
+        if len(ids) <= max_tokens:
+            return plain
+        kept = str(self.tokenizer.decode(ids[:max_tokens].tolist())).rstrip("\ufffd")
+        return f"{kept}... (cut: {max_tokens} of {len(ids)} tokens)"
+
+    def holds_control_tokens(self, message: Message) -> bool:
+        """Whether the template would refuse the message, since it would read as structure."""
+        return any(self._control.search(text) for text in _texts(message))
 
     def document(self, content: Text) -> np.ndarray:
         """A whole text or conversation, from its first token to a last stop token.
@@ -154,6 +205,7 @@ class Renderer:
             return str(
                 self.tokenizer.apply_chat_template(
                     [as_openai(message) for message in messages],
+                    tools=self._tools or None,
                     tokenize=False,
                     add_generation_prompt=open_turn,
                 )
@@ -164,8 +216,7 @@ class Renderer:
             raise ValueError(f"the chat template {whose}refuses {roles!r}: {error}") from error
 
     def _refuse_control_tokens(self, message: Message) -> None:
-        calls = [json.dumps([c.name, c.arguments], ensure_ascii=False) for c in message.tool_calls]
-        for text in (message.content, *calls):
+        for text in _texts(message):
             if found := self._control.search(text):
                 raise ValueError(
                     f"the {message.role}'s message holds {found[0]!r}, which the model reads as "
@@ -180,6 +231,11 @@ def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return sorted({token for token in named + marked if len(token) > 1}, key=len, reverse=True)
 
 
+def _texts(message: Message) -> list[str]:
+    calls = [json.dumps([c.name, c.arguments], ensure_ascii=False) for c in message.tool_calls]
+    return [message.content, *calls]
+
+
 def as_openai(message: Message) -> dict[str, Any]:
     """A message as chat templates expect it (OpenAI's shape)."""
     shaped: dict[str, Any] = {"role": message.role, "content": message.content}
@@ -189,64 +245,6 @@ def as_openai(message: Message) -> dict[str, Any]:
             for call in message.tool_calls
         ]
     return shaped
-
-
-CALL = "<|call|>"
-_HERMES_OPEN, _HERMES_CLOSE = "<tool_call>", "</tool_call>"
-
-
-def parse_assistant(text: str) -> Message:
-    """Read a sampled turn back into a message, tool calls included.
-
-    Understands nano's ``<|call|>name {json}`` and Hermes' ``<tool_call>{json}</tool_call>``, which
-    Qwen and others use.
-
-    Raises:
-        ValueError: a tool call is begun but is not a name with a JSON object of arguments.
-    """
-    if CALL in text:
-        content, *calls = text.split(CALL)
-        return _message(content, [_parse_call(*call.strip().partition(" ")[::2]) for call in calls])
-    if _HERMES_OPEN in text:
-        content, *blocks = text.split(_HERMES_OPEN)
-        parsed = [_parse_hermes(block) for block in blocks]
-        said = [content, *(after for _, after in parsed)]
-        words = "\n".join(part.strip() for part in said if part.strip())
-        return _message(words, [call for call, _ in parsed])
-    return _message(text, [])
-
-
-def _message(content: str, calls: list[ToolCall]) -> Message:
-    return Message(role="assistant", content=content.strip(), tool_calls=tuple(calls))
-
-
-def _parse_hermes(block: str) -> tuple[ToolCall, str]:
-    """The call, and what the model said after it."""
-    body, closed, after = block.partition(_HERMES_CLOSE)
-    value = _parse_object(body) if closed else None
-    if value is None or not isinstance(value.get("name"), str):
-        raise ValueError(f"not a tool call: {block.strip()[:80]!r}")
-    return _parse_call(value["name"], json.dumps(value.get("arguments", {}))), after
-
-
-def _parse_call(name: str, arguments: str) -> ToolCall:
-    value = _parse_object(arguments)
-    if value is None or not name:
-        raise ValueError(f"not a tool call: {name} {arguments[:80]}")
-    return ToolCall(name=name, arguments=value)
-
-
-def _parse_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):  # what a model writes may be nested without end
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _rest(longer: str, shorter: str) -> str:
