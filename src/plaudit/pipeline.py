@@ -31,6 +31,7 @@ STAGES: Mapping[str, str] = {
     "reward": "plaudit.stages.reward",
     "preference": "plaudit.stages.preference",
     "rl": "plaudit.stages.rl",
+    "measure": "plaudit.evaluation.measure",
     "evaluate": "plaudit.evaluation.evaluate",
     "report": "plaudit.evaluation.report",
 }

@@ -1,13 +1,18 @@
 """Sampling: prompts in, rollouts out, behind one protocol whatever engine does the work."""
 
+from plaudit.sampling.asking import AskingOptions, answer, prompts_to_ask, shared_renderer
 from plaudit.sampling.local import LocalSampler
 from plaudit.sampling.rollouts import Sampler, SamplingParams
 from plaudit.sampling.tokens import choose_tokens, filter_logprobs
 
 __all__ = [
+    "AskingOptions",
     "LocalSampler",
     "Sampler",
     "SamplingParams",
+    "answer",
     "choose_tokens",
     "filter_logprobs",
+    "prompts_to_ask",
+    "shared_renderer",
 ]
