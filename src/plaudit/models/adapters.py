@@ -30,7 +30,7 @@ from transformers.pytorch_utils import Conv1D
 from plaudit.models.forward import hidden_states, layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
-from plaudit.models.roles import by_role, language_outputs, scalar_outputs
+from plaudit.models.roles import States, by_role, language_outputs, scalar_outputs
 
 HEAD_FILE = "score.safetensors"
 
@@ -92,13 +92,20 @@ class AdapterRoles:
         found: dict[str, Tensor] = {}
         for role, wanted in by_role(names).items():
             learned = role in self.trained
+            reference = self._reference(batch) if "reference_kl" in wanted else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and learned), self._as(role):
                 flat_XD = hidden_states(self._base, batch).flatten(0, 1)
                 if role in self._heads:
                     found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
                 else:
-                    found |= language_outputs(role, wanted, self._base, flat_XD, batch, temperature)
+                    states = States(self._base, flat_XD)
+                    found |= language_outputs(role, wanted, states, batch, temperature, reference)
         return found
+
+    @torch.no_grad()
+    def _reference(self, batch: TreeBatch) -> States:
+        with self._as("reference"):
+            return States(self._base, hidden_states(self._base, batch).flatten(0, 1))
 
     def model(self, role: str) -> PreTrainedModel:
         assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"

@@ -109,6 +109,53 @@ def _chunk_logprobs(
     return head(hidden)
 
 
+def log_collisions(
+    model: PreTrainedModel,
+    hidden_ND: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = 2048,
+) -> Tensor:
+    """``log sum_v pi(v)^2`` at each policy token: how likely two draws there are to agree. [N]
+
+    In float32, without gradient, a chunk of tokens at a time.
+    """
+    with torch.no_grad():
+        parts = [
+            (2 * _log_probs(model, part, temperature)).logsumexp(-1)
+            for part in hidden_ND.split(chunk_tokens)
+        ]
+        return torch.cat(parts)
+
+
+def reference_kls(
+    model: PreTrainedModel,
+    hidden_ND: Tensor,
+    reference: PreTrainedModel,
+    reference_hidden_ND: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = 2048,
+) -> Tensor:
+    """``KL(reference || model) = sum_v ref(v) (log ref(v) - log pi(v))`` at each policy token. [N]
+
+    In nats and float32; the gradient is the model's alone, each chunk computed again for it.
+    """
+
+    def head(hidden: Tensor, reference_hidden: Tensor) -> Tensor:
+        with torch.no_grad():
+            log_reference_NV = _log_probs(reference, reference_hidden, temperature)
+        log_ratio_NV = log_reference_NV - _log_probs(model, hidden, temperature)
+        return (log_reference_NV.exp() * log_ratio_NV).sum(-1)
+
+    pairs = zip(hidden_ND.split(chunk_tokens), reference_hidden_ND.split(chunk_tokens), strict=True)
+    return torch.cat([checkpoint(head, *pair, use_reentrant=False) for pair in pairs])
+
+
+def _log_probs(model: PreTrainedModel, hidden_ND: Tensor, temperature: float) -> Tensor:
+    return (language_logits(model, hidden_ND).float() / temperature).log_softmax(-1)
+
+
 def language_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits over the vocabulary, with the scaling and capping some families apply."""
     head = model.get_output_embeddings()

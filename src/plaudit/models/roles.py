@@ -10,17 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plaudit.models.forward import hidden_states, layout_of, token_logprobs
+from plaudit.models.forward import (
+    hidden_states,
+    layout_of,
+    log_collisions,
+    reference_kls,
+    token_logprobs,
+)
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import save_model, scalar_head
 
-_LANGUAGE = ("logprobs", "entropy")
+_LANGUAGE = ("logprobs", "entropy", "log_collision", "reference_kl")
 _SCALAR = ("values", "scores")
 
 
@@ -46,7 +52,9 @@ class Roles(Protocol):
         self, batch: TreeBatch, names: Iterable[str], *, temperature: float
     ) -> dict[str, Tensor]:
         """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N],
-        ``critic.values`` [N], ``reward.scores`` [M]."""
+        ``policy.log_collision`` [N] (log sum_v pi(v)^2), ``policy.reference_kl`` [N] (of the
+        reference from the policy, over the vocabulary), ``critic.values`` [N], ``reward.scores``
+        [M]."""
         ...
 
     def model(self, role: str) -> PreTrainedModel:
@@ -87,13 +95,20 @@ class SeparateRoles:
         found: dict[str, Tensor] = {}
         for role, wanted in by_role(names).items():
             model = self._models[role]
+            reference = self._reference(batch) if "reference_kl" in wanted else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and role in self.trained):
                 flat_XD = hidden_states(model, batch).flatten(0, 1)
                 if wanted <= set(_LANGUAGE):
-                    found |= language_outputs(role, wanted, model, flat_XD, batch, temperature)
+                    states = States(model, flat_XD)
+                    found |= language_outputs(role, wanted, states, batch, temperature, reference)
                 else:
                     found |= scalar_outputs(role, wanted, scalar_head(model), flat_XD, batch)
         return found
+
+    @torch.no_grad()
+    def _reference(self, batch: TreeBatch) -> States:
+        model = self._models["reference"]
+        return States(model, hidden_states(model, batch).flatten(0, 1))
 
     def model(self, role: str) -> PreTrainedModel:
         return self._models[role]
@@ -115,18 +130,39 @@ def by_role(names: Iterable[str]) -> dict[str, set[str]]:
     return wanted
 
 
+class States(NamedTuple):
+    """A language model and its last hidden states at every position."""
+
+    model: PreTrainedModel
+    flat_XD: Tensor
+
+
 def language_outputs(
     role: str,
     wanted: set[str],
-    model: PreTrainedModel,
-    flat_XD: Tensor,
+    states: States,
     batch: TreeBatch,
     temperature: float,
+    reference: States | None,
 ) -> dict[str, Tensor]:
-    """The language head at the positions that predict policy tokens, and nowhere else."""
-    hidden_ND = flat_XD[batch.predict_N]
+    """The language head at the positions that predict policy tokens, and nowhere else.
+
+    Args:
+        reference: for ``reference_kl``.
+    """
+    model, hidden_ND = states.model, states.flat_XD[batch.predict_N]
     logprob_N, entropy_N = token_logprobs(model, hidden_ND, batch.target_N, temperature=temperature)
     found = {"logprobs": logprob_N, "entropy": entropy_N}
+    if "log_collision" in wanted:
+        found["log_collision"] = log_collisions(model, hidden_ND, temperature=temperature)
+    if reference is not None:
+        found["reference_kl"] = reference_kls(
+            model,
+            hidden_ND,
+            reference.model,
+            reference.flat_XD[batch.predict_N],
+            temperature=temperature,
+        )
     return {f"{role}.{name}": found[name] for name in wanted}
 
 

@@ -16,18 +16,28 @@ from plaudit.objectives.kl import adapt_kl_coefficient, k1, k2, k3
 from plaudit.objectives.language import LanguageModelling
 from plaudit.objectives.metrics import Mean, mean_of, weighted_mean_of
 from plaudit.objectives.policy import ALGORITHMS, Algorithm, PolicyOptimisation
-from plaudit.objectives.preference import DirectPreference, dpo_loss
+from plaudit.objectives.preference import (
+    DirectPreference,
+    PreferenceOptimisation,
+    PreferenceTerm,
+)
+from plaudit.objectives.preference_pairs import dpo_loss
+from plaudit.objectives.preference_table import PREFERENCE_LOSSES, PreferenceLoss
 from plaudit.objectives.reward import RewardModelling, bradley_terry_loss, pointwise_loss
 from plaudit.objectives.surrogates import clipped_surrogate, clipped_value_loss
 
 __all__ = [
     "ALGORITHMS",
+    "PREFERENCE_LOSSES",
     "Aggregation",
     "Algorithm",
     "DirectPreference",
     "LanguageModelling",
     "Mean",
     "PolicyOptimisation",
+    "PreferenceLoss",
+    "PreferenceOptimisation",
+    "PreferenceTerm",
     "RewardModelling",
     "adapt_kl_coefficient",
     "bradley_terry_loss",
