@@ -30,6 +30,7 @@ STAGES: Mapping[str, str] = {
     "sft": "plaudit.stages.sft",
     "reward": "plaudit.stages.reward",
     "preference": "plaudit.stages.preference",
+    "sample": "plaudit.stages.sample",
     "rl": "plaudit.stages.rl",
     "measure": "plaudit.evaluation.measure",
     "evaluate": "plaudit.evaluation.evaluate",
