@@ -32,6 +32,7 @@ STAGES: Mapping[str, str] = {
     "preference": "plaudit.stages.preference",
     "sample": "plaudit.stages.sample",
     "rl": "plaudit.stages.rl",
+    "online": "plaudit.stages.online",
     "measure": "plaudit.evaluation.measure",
     "evaluate": "plaudit.evaluation.evaluate",
     "report": "plaudit.evaluation.report",

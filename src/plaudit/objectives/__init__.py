@@ -15,6 +15,7 @@ from plaudit.objectives.aggregation import Aggregation, sequence_weights
 from plaudit.objectives.kl import adapt_kl_coefficient, k1, k2, k3
 from plaudit.objectives.language import LanguageModelling
 from plaudit.objectives.metrics import Mean, mean_of, weighted_mean_of
+from plaudit.objectives.online import ExploratoryPreference, NashMirrorDescent
 from plaudit.objectives.policy import ALGORITHMS, Algorithm, PolicyOptimisation
 from plaudit.objectives.preference import (
     DirectPreference,
@@ -32,8 +33,10 @@ __all__ = [
     "Aggregation",
     "Algorithm",
     "DirectPreference",
+    "ExploratoryPreference",
     "LanguageModelling",
     "Mean",
+    "NashMirrorDescent",
     "PolicyOptimisation",
     "PreferenceLoss",
     "PreferenceOptimisation",

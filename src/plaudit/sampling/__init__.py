@@ -2,12 +2,14 @@
 
 from plaudit.sampling.asking import AskingOptions, answer, prompts_to_ask, shared_renderer
 from plaudit.sampling.local import LocalSampler
+from plaudit.sampling.mixture import MixtureSampler
 from plaudit.sampling.rollouts import Sampler, SamplingParams
 from plaudit.sampling.tokens import choose_tokens, filter_logprobs
 
 __all__ = [
     "AskingOptions",
     "LocalSampler",
+    "MixtureSampler",
     "Sampler",
     "SamplingParams",
     "answer",
