@@ -35,6 +35,7 @@ from plaudit.objectives.multi_reward import (
     weighted_sum,
     worst_of,
 )
+from plaudit.objectives.online import ExploratoryPreference, NashMirrorDescent
 from plaudit.objectives.policy import PolicyOptimisation
 from plaudit.objectives.preference import (
     DirectPreference,
@@ -55,8 +56,10 @@ __all__ = [
     "Algorithm",
     "Clip",
     "DirectPreference",
+    "ExploratoryPreference",
     "LanguageModelling",
     "Mean",
+    "NashMirrorDescent",
     "PolicyOptimisation",
     "PreferenceLoss",
     "PreferenceOptimisation",
