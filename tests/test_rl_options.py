@@ -77,7 +77,7 @@ REFUSED = {
     "k3 in the reward": (
         "ppo",
         {"kl_estimator": "k3"},
-        "k3 in the reward: in the reward it",
+        "k3 in the reward: its own gradient is",
     ),
     "k2 in the reward": ("rloo", {"kl_estimator": "k2"}, "k2 in the reward: a biased estimate"),
     "all in the reward": ("ppo", {"kl_estimator": "full"}, "no advantage sees it"),
