@@ -282,7 +282,7 @@ def _options_table(stage: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("option", no_wrap=True)
     table.add_column("default", overflow="fold", max_width=16)
-    table.add_column("meaning")
+    table.add_column("meaning", overflow="fold")
     for name, kind, default, meaning in options(stage_module(stage).CONFIG):
         told = f"{escape(meaning)} [dim]({escape(kind)})[/]"
         table.add_row(f"[bold cyan]{escape(name)}[/]", escape(default), told)

@@ -38,7 +38,9 @@ STAGES: Mapping[str, str] = {
     "preference": "plaudit.stages.preference",
     "rl": "plaudit.stages.rl",
     "verify": "plaudit.stages.verify",
+    "soup": "plaudit.stages.soup",
     "evaluate": "plaudit.evaluation.evaluate",
+    "front": "plaudit.evaluation.front",
     "report": "plaudit.evaluation.report",
 }
 

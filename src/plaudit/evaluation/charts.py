@@ -39,7 +39,7 @@ def line_chart(
     axes.grid(axis="y", alpha=0.25)
     if len(series) > 1:
         axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def running_mean(values: Sequence[float], steps: int) -> list[float]:
@@ -55,7 +55,7 @@ def _cycled(count: int) -> list[str]:
     return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     """Text stays text, nothing carries a time stamp, and ink is the page's."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "plaudit"}):

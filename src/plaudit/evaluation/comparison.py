@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from plaudit.records import Rollout
-from plaudit.scoring import Tools, check_turn
+from plaudit.scoring import Tools, check_turn, repetition
 from plaudit.statistics import (
     cluster_bootstrap,
     length_controlled_win_rate,
@@ -77,12 +77,6 @@ def describe(policy: Judged) -> dict[str, float]:
     if policy.reward_N is not None:
         found["reward_score"] = float(policy.reward_N.mean())
     return found
-
-
-def repetition(ids: np.ndarray, n: int = 4) -> float:
-    """The share of a response's n-grams of tokens that stood in it before."""
-    grams = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
-    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def check_tools(policy: Judged, baseline: Judged, tools: Tools, *, seed: int) -> dict[str, Any]:

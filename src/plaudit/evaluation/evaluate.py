@@ -143,9 +143,10 @@ def refuse_optimised_judge(config: EvaluateConfig) -> None:
     for name, policy in config.policies.items():
         place = Path(model_path(policy))
         artifact = read_artifact(place) or read_artifact(place.parent)
-        rewards[f"the reward of {name}"] = artifact and artifact.record["config"].get(
-            "reward_model"
-        )
+        trained = artifact.record["config"] if artifact else {}
+        rewards[f"the reward of {name}"] = trained.get("reward_model")
+        for part, source in (trained.get("rewards") or {}).items():
+            rewards[f"the reward {part} of {name}"] = source.get("reward_model")
     for whose, reward in rewards.items():
         if reward and Path(reward).exists() and _weights(reward) == judge:
             raise ValueError(

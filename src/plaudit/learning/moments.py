@@ -10,11 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningMoments:
-    """Count, mean and sum of squared deviations of all values so far (Chan et al. 1979)."""
+    """Count, mean, sum of squared deviations (Chan et al. 1979) and range of all values so far."""
 
     count: float = 0.0
     mean: float = 0.0
     squares: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    """The least and the greatest; 0 until there is a value."""
 
     def with_values(self, values: Sequence[float]) -> RunningMoments:
         """The moments once ``values`` have been seen too."""
@@ -28,6 +31,8 @@ class RunningMoments:
             count=count,
             mean=self.mean + shift * len(new) / count,
             squares=self.squares + squares + shift**2 * self.count * len(new) / count,
+            low=float(min(new.min(), self.low)) if self.count else float(new.min()),
+            high=float(max(new.max(), self.high)) if self.count else float(new.max()),
         )
 
     @property

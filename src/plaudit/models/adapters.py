@@ -136,6 +136,10 @@ class AdapterRoles:
         if role in self._heads:
             save_file({"weight": self._heads[role].weight.detach()}, path / role / HEAD_FILE)
 
+    def head(self, role: str) -> nn.Linear:
+        """The role's scalar head."""
+        return self._heads[role]
+
     def load_adapter(self, role: str, path: Path) -> None:
         """Begin a role from an adapter (and head) that ``save_adapter`` wrote.
 

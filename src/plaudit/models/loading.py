@@ -143,6 +143,14 @@ def init_scalar_head(head: nn.Linear, seed: int) -> None:
             head.bias.zero_()
 
 
+def standardise_head(head: nn.Linear, *, mean: float, std: float) -> None:
+    """Make a scalar head say ``(score - mean) / std``, as a normalised reward does."""
+    bias = head.weight.new_zeros(1) if head.bias is None else head.bias.detach()
+    with torch.no_grad():
+        head.weight.div_(std)
+        head.bias = nn.Parameter((bias - mean) / std)
+
+
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     """A plain Hugging Face checkpoint: safetensors, config, generation config, tokenizer."""
     model.save_pretrained(path)

@@ -23,6 +23,18 @@ from plaudit.objectives.filters import overlong_penalty, teaches
 from plaudit.objectives.kl import adapt_kl_coefficient, k1, k2, k3
 from plaudit.objectives.language import LanguageModelling
 from plaudit.objectives.metrics import Mean, mean_of, weighted_mean_of
+from plaudit.objectives.multi_reward import (
+    adapt_multiplier,
+    decoupled_advantages,
+    decoupled_sum,
+    gated,
+    lagrangian,
+    mean_minus_variance,
+    min_max,
+    preference_as_reward,
+    weighted_sum,
+    worst_of,
+)
 from plaudit.objectives.policy import PolicyOptimisation
 from plaudit.objectives.preference import DirectPreference, dpo_loss
 from plaudit.objectives.reward import RewardModelling
@@ -44,27 +56,37 @@ __all__ = [
     "active_entropy_coefficient",
     "adapt_entropy_coefficient",
     "adapt_kl_coefficient",
+    "adapt_multiplier",
     "bradley_terry_loss",
     "clipped_surrogate",
     "clipped_value_loss",
+    "decoupled_advantages",
+    "decoupled_sum",
     "deviation",
     "dpo_loss",
     "gae",
+    "gated",
     "group_advantages",
     "group_mean_advantages",
     "importance_weights",
     "k1",
     "k2",
     "k3",
+    "lagrangian",
     "leave_one_out_advantages",
     "length_adaptive_lambda",
+    "mean_minus_variance",
     "mean_of",
+    "min_max",
     "optimal_value",
     "overlong_penalty",
     "pointwise_loss",
+    "preference_as_reward",
     "rewards_to_go",
     "sequence_weights",
     "teaches",
     "weighted_mean_of",
+    "weighted_sum",
     "whiten",
+    "worst_of",
 ]

@@ -1,5 +1,13 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
+from plaudit.scoring.composition import (
+    CosineLengthScorer,
+    Parts,
+    RewardSources,
+    SpanScorer,
+    after,
+    inside,
+)
 from plaudit.scoring.ensemble import ENSEMBLE_FILE, Combine, Ensemble
 from plaudit.scoring.functions import FunctionScorer
 from plaudit.scoring.opening import open_reward_model, valid_values
@@ -8,6 +16,7 @@ from plaudit.scoring.protocol import Scorer
 from plaudit.scoring.reading import rollout_trees, with_rule
 from plaudit.scoring.reference import REFERENCE_FILE, read_reference
 from plaudit.scoring.reward_model import RewardModelScorer
+from plaudit.scoring.rules import LengthScorer, RepetitionScorer, ToolCallScorer, repetition
 from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
 from plaudit.scoring.verified import VerifierScorer, open_verifier
 
@@ -16,20 +25,30 @@ __all__ = [
     "PROCESS_FILE",
     "REFERENCE_FILE",
     "Combine",
+    "CosineLengthScorer",
     "Ensemble",
     "FunctionScorer",
+    "LengthScorer",
+    "Parts",
     "Process",
     "ProcessScorer",
+    "RepetitionScorer",
     "RewardModelScorer",
+    "RewardSources",
     "Scorer",
+    "SpanScorer",
+    "ToolCallScorer",
     "ToolChecks",
     "Tools",
     "VerifierScorer",
+    "after",
     "check_turn",
+    "inside",
     "load_tools",
     "open_reward_model",
     "open_verifier",
     "read_reference",
+    "repetition",
     "rollout_trees",
     "valid_values",
     "with_rule",

@@ -21,9 +21,12 @@ from plaudit.models import Roles
 from plaudit.records import Prompt
 from plaudit.sampling import Sampler
 from plaudit.stages.rl_coefficients import Coefficients
+from plaudit.stages.rl_composition import References
 from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
-from plaudit.stages.rl_roles import open_roles, open_scorer
+from plaudit.stages.rl_references import reference_rewards
+from plaudit.stages.rl_rewards import open_sources, source_inputs
+from plaudit.stages.rl_roles import open_roles
 from plaudit.stages.rl_sampling import open_sampler
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
 from plaudit.stages.rl_updates import (
@@ -46,7 +49,7 @@ def inputs(config: RLConfig) -> dict[str, Path]:
         reward_model=config.reward_model,
         ptx=config.ptx.dataset if config.ptx else None,
     )
-    return named | environment_inputs(config.environment)
+    return named | source_inputs(config.rewards) | environment_inputs(config.environment)
 
 
 def run(config: RLConfig, output: Path) -> Artifact:
@@ -56,7 +59,8 @@ def run(config: RLConfig, output: Path) -> Artifact:
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
-    roles, scorer = open_roles(config), open_scorer(config, tokenizer)
+    roles = open_roles(config)
+    scorer = open_sources(config.sources, renderer, config.loading)
     draft = open_draft("rl", config, inputs(config), output, began)
     learner = make_learner(
         roles,
@@ -67,13 +71,11 @@ def run(config: RLConfig, output: Path) -> Artifact:
         learning_rates=config.learning_rates,
         temperature=config.temperature,
     )
-    sources = Sources(
-        sampler=open_sampler(config, roles.model("policy"), renderer),
-        scorer=scorer,
-        reference=_reference(config, roles, renderer),
-    )
+    sampler = open_sampler(config, roles.model("policy"), renderer)
+    sources = Sources(sampler=sampler, scorer=scorer, reference=_reference(config, roles, renderer))
     mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
-    metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix))
+    rewards = reference_rewards(config, scorer, sampler, prompts, order, draft.path)
+    metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix, rewards))
     roles.save("policy", tokenizer, draft.path / "model")
     return draft.finish(
         {"prompts": len(prompts), "left_out": len(loaded) - len(prompts), "last_step": metrics}
@@ -87,16 +89,17 @@ class Material(NamedTuple):
     order: Order
     sources: Sources
     mix: PretrainingMix | None
+    references: References
 
 
 def _learn(
     config: RLConfig, learner: Learner, draft: Draft, material: Material
 ) -> dict[str, float]:
     """The loop, from the draft's last checkpoint on; the last step's metrics."""
-    prompts, order, sources, mix = material
+    prompts, order, sources, mix, references = material
     checkpoints = Checkpoints(draft, every_steps=config.save_steps)
     checkpoint = checkpoints.restore(learner)
-    control = Controllers.resume(config, checkpoint.controllers)
+    control = Controllers.resume(config, checkpoint.controllers, references)
     coefficients = Coefficients.resume(config, checkpoint.controllers)
     row, correction = config.row, correction_of(config)
     sources.sampler.load(*learner.weights())
@@ -105,7 +108,7 @@ def _learn(
             found, control = gather(config, prompts, order.batch(step), step, sources, control)
             groups = found.kept(dynamic=bool(config.dynamic_sampling))
             trees = assemble(groups, learner, row, coefficients.shaping(), correction)
-            metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid)
+            metrics = step_metrics(found.rollouts, found.groups, trees, found.invalid, control)
             metrics |= found.metrics() | coefficients.metrics() | correction_metrics(trees)
             metrics |= turn_metrics(found.rollouts)
             objective = objective_of(config, coefficients, step)

@@ -14,7 +14,7 @@ from plaudit.learning.experience import Group, group_scores
 from plaudit.objectives import optimal_value, overlong_penalty, teaches
 from plaudit.records import Invalid, Prompt, Rollout, Score
 from plaudit.sampling import Sampler
-from plaudit.scoring import Scorer
+from plaudit.scoring import RewardSources
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_shaping import Controllers
 
@@ -26,7 +26,7 @@ class Sources:
     """What a step is gathered from."""
 
     sampler: Sampler
-    scorer: Scorer
+    scorer: RewardSources
     reference: Sampler | None
     """Samples from the reference, where the algorithm asks for that."""
 

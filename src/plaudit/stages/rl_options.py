@@ -21,6 +21,7 @@ from plaudit.stages.options import (
     OptimiserOptions,
     Positive,
 )
+from plaudit.stages.rl_combine import CombineOptions
 from plaudit.stages.rl_groups import (
     AdaptiveEntropyOptions,
     AdaptiveKLOptions,
@@ -29,6 +30,7 @@ from plaudit.stages.rl_groups import (
     OptimalValueOptions,
     PtxOptions,
 )
+from plaudit.stages.rl_rewards import Loading, SourceOptions, shorthand
 from plaudit.stages.rl_rules import BARE_K3, SURROGATE_OPTIONS, faults, with_row_settings
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     """The model whose scores are the reward."""
     reward_function: str | None = None
     """Or a function, package.module:name, of TRL's signature."""
+    rewards: dict[str, SourceOptions] = Field(default={})
+    """Or several sources of reward by name."""
+    combine: CombineOptions = Field(default_factory=CombineOptions)
+    """How several rewards become one."""
     learning_rate: Positive = 1e-6
     max_steps: Count
     """Steps: each samples, scores and updates."""
@@ -165,10 +171,12 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
             for name in SURROGATE_OPTIONS
             if (value := getattr(self, name)) is not None and hasattr(row.surrogate, name)
         }
+        gdpo = self.combine.method == "gdpo" and row.scale_rewards == "group"
         assert self.beta is not None and self.kl_in and self.kl_estimator and self.aggregation
         return replace(
             row,
-            scale_rewards=self.scale_rewards or row.scale_rewards,
+            # gdpo has divided every reward by its group's deviation already.
+            scale_rewards="none" if gdpo else self.scale_rewards or row.scale_rewards,
             kl=self.kl_in,
             kl_estimator=self.kl_estimator,
             surrogate=replace(row.surrogate, **said),  # pyright: ignore[reportArgumentType]
@@ -181,6 +189,28 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
         """Of a sequence the policy must be able to attend over."""
         sampled = self.max_prompt_length + self.max_completion_length
         return max(sampled, self.ptx.max_length if self.ptx else 0)
+
+    @property
+    def sources(self) -> dict[str, SourceOptions]:
+        """The sources of reward by name, whichever way they were given."""
+        return self.rewards or shorthand(
+            self.reward_model, self.reward_function, self.reward_normalisation, self.reward_clip
+        )
+
+    @property
+    def first_reward_model(self) -> str | None:
+        models = [self.reward_model, *(source.reward_model for source in self.rewards.values())]
+        return next((model for model in models if model is not None), None)
+
+    @property
+    def loading(self) -> Loading:
+        """How the sources' reward models are loaded."""
+        return Loading(
+            precision=self.precision,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+            token_budget=2 * self.micro_batch_tokens,
+        )
 
     @property
     def updates_per_step(self) -> int:

@@ -1,16 +1,17 @@
-"""The models of a reinforcement-learning run: policy, reference, critic, and the scorer's."""
+"""The models of a reinforcement-learning run: policy, reference and critic."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+from torch import nn
 
 from plaudit.artifacts import Artifact, hash_input, read_artifact
-from plaudit.models import AdapterRoles, Roles, SeparateRoles, load_language_model
+from plaudit.models import AdapterRoles, Roles, SeparateRoles, load_language_model, model_path
 from plaudit.models import load_scalar_model as load_scalar
-from plaudit.scoring import FunctionScorer, Scorer, open_reward_model
+from plaudit.models.loading import scalar_head, standardise_head
+from plaudit.scoring import read_reference
 from plaudit.stages.rl_options import RLConfig
 
 log = logging.getLogger(__name__)
@@ -28,24 +29,10 @@ def open_roles(config: RLConfig) -> Roles:
         return _adapter_roles(config, policy)
     models = {"policy": policy, "reference": load_language_model(config.model, **said)}
     if config.critic is not None:
-        models["critic"] = load_scalar(_critic_source(config), seed=config.seed, **said)
+        source = _critic_source(config)
+        models["critic"] = load_scalar(source, seed=config.seed, **said)
+        _scale_as_reward(config, source, scalar_head(models["critic"]))
     return SeparateRoles(models, trained=config.learning_rates)
-
-
-def open_scorer(config: RLConfig, tokenizer: PreTrainedTokenizerBase) -> Scorer:
-    """The reward model, or the user's function."""
-    if config.reward_function is not None:
-        return FunctionScorer(config.reward_function)
-    assert config.reward_model is not None
-    return open_reward_model(
-        config.reward_model,
-        policy_tokenizer=tokenizer,
-        precision=config.precision,
-        standardised=config.reward_normalisation == "reference",
-        token_budget=2 * config.micro_batch_tokens,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
 
 
 def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
@@ -60,9 +47,20 @@ def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
         source = read_artifact(Path(_critic_source(config)))
         if source is not None and _is_adapter_on(config.model, source):
             roles.load_adapter("critic", source.path / "adapter" / "reward")
+            _scale_as_reward(config, _critic_source(config), roles.head("critic"))
         else:
             log.info("the critic begins as a new adapter: there is no reward adapter on this model")
     return roles
+
+
+def _scale_as_reward(config: RLConfig, source: str, head: nn.Linear) -> None:
+    """A critic that begins from a reward model whose scores are standardised says the same."""
+    for reward in config.sources.values():
+        if reward.reward_model == source and reward.normalisation == "reference":
+            said = read_reference(Path(model_path(source)), needed=True).heads.values()
+            [(mean, std)] = [(one.mean, one.std) for one in said]
+            standardise_head(head, mean=mean, std=std)
+            return
 
 
 def _is_adapter_on(model: str, reward: Artifact) -> bool:
@@ -73,6 +71,6 @@ def _is_adapter_on(model: str, reward: Artifact) -> bool:
 
 def _critic_source(config: RLConfig) -> str:
     assert config.critic is not None
-    source = config.critic.model or config.reward_model
+    source = config.critic.model or config.first_reward_model
     assert source is not None, "the config's validator asks for one"
     return source

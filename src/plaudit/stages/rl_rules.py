@@ -83,17 +83,27 @@ def _surrogate_settings(row: Algorithm, given: Mapping[str, Any]) -> dict[str, A
 
 
 def _reward_faults(config: RLConfig) -> dict[str, bool]:
+    rewards = [config.reward_model, config.reward_function, config.rewards or None]
+    per_source = config.reward_normalisation != "none" or config.reward_clip is not None
     return {
-        "reward_model or reward_function: exactly one must be given": (
-            (config.reward_model is None) == (config.reward_function is None)
+        "reward_model or reward_function: exactly one must be given, or several as rewards": (
+            sum(given is not None for given in rewards) != 1
+        ),
+        "reward_normalisation, reward_clip: say normalisation and clip of each of rewards": (
+            bool(config.rewards) and per_source
+        ),
+        **config.combine.faults(config.rewards),
+        "combine.method: gdpo needs num_generations of at least 2": (
+            config.combine.method == "gdpo" and config.num_generations < 2
+        ),
+        f"combine.method: gdpo compares a prompt's responses; {config.algorithm} samples others": (
+            config.combine.method == "gdpo" and config.row.advantage in ("greedy", "optimal_value")
         ),
         "reward_normalisation: a reward_function has no reference; use running": (
-            config.reward_normalisation == "reference" and config.reward_model is None
+            config.reward_normalisation == "reference" and config.reward_function is not None
         ),
-        "critic.model: needed, since a reward_function cannot become a critic": (
-            config.critic is not None
-            and config.critic.model is None
-            and config.reward_model is None
+        "critic.model: needed, since only a reward_model can become a critic": (
+            config.critic is not None and not (config.critic.model or config.first_reward_model)
         ),
         "overlong_buffer_tokens: more than max_completion_length": (
             (config.overlong_buffer_tokens or 0) > config.max_completion_length

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from plaudit.learning.experience import Group
-from plaudit.learning.moments import RunningMoments
 from plaudit.records import Invalid, Rollout, Score
+from plaudit.scoring import Parts
+from plaudit.stages.rl_combine import RAW
+from plaudit.stages.rl_composition import Composition, References
 from plaudit.stages.rl_options import RLConfig
 from plaudit.text import Tree
 
@@ -23,43 +25,47 @@ SAMPLES_PER_STEP = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Controllers:
-    """The rewards' running scale; a checkpoint holds it."""
+    """What combines the rewards; a checkpoint holds it."""
 
     config: RLConfig
-    moments: RunningMoments
+    composition: Composition
 
     @classmethod
-    def resume(cls, config: RLConfig, saved: dict[str, Any]) -> Controllers:
+    def resume(cls, config: RLConfig, saved: dict[str, Any], references: References) -> Controllers:
         """As a checkpoint left them, or as the config says they begin."""
         return cls(
             config=config,
-            moments=RunningMoments(**saved.get("moments", {})),
+            composition=Composition.resume(config.sources, config.combine, saved, references),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        return {"moments": self.moments.as_dict()}
+        return self.composition.as_dict()
 
     def shape(
-        self, rollouts: Sequence[Rollout], scores: Sequence[Score | Invalid]
+        self, rollouts: Sequence[Rollout], found: Sequence[Parts | Invalid]
     ) -> tuple[list[Score | Invalid], Controllers]:
-        """Normalise, clip and penalise scores; what the scorer said is kept as part ``raw``."""
-        values = [score.value for score in scores if isinstance(score, Score)]
-        after = replace(self, moments=self.moments.with_values(values))
-        shaped = [
-            score if isinstance(score, Invalid) else after._shaped(rollout, score)
-            for rollout, score in zip(rollouts, scores, strict=True)
-        ]
-        return shaped, after
+        """One score of what the sources say; each of theirs is kept as a part by its name.
 
-    def _shaped(self, rollout: Rollout, score: Score) -> Score:
-        value = score.value
-        if self.config.reward_normalisation == "running":
-            value = (value - self.moments.mean) / self.moments.std
-        if self.config.reward_clip is not None:
-            value = float(np.clip(value, -self.config.reward_clip, self.config.reward_clip))
-        if rollout.finish_reason == "length":
-            value -= self.config.missing_eos_penalty
-        return Score(value=value, parts={**score.parts, "raw": score.value})
+        Part ``raw`` is the reward before the penalty on responses that were cut: of one source as
+        it scored, of several combined.
+        """
+        found = [self.composition.comparable(*pair) for pair in zip(rollouts, found, strict=True)]
+        pairs = zip(rollouts, found, strict=True)
+        scored = [(r, parts) for r, parts in pairs if not isinstance(parts, Invalid)]
+        rewards, after = self.composition.rewards([r for r, _ in scored], [p for _, p in scored])
+        shaped = iter(
+            self._shaped(rollout, parts, reward)
+            for (rollout, parts), reward in zip(scored, rewards, strict=True)
+        )
+        scores = [parts if isinstance(parts, Invalid) else next(shaped) for parts in found]
+        return scores, replace(self, composition=after)
+
+    def _shaped(self, rollout: Rollout, parts: Parts, reward: float) -> Score:
+        said = {name: score.value for name, score in parts.items()}
+        raw = reward if self.config.rewards else next(iter(said.values()))
+        cut = rollout.finish_reason == "length"
+        penalty = self.config.missing_eos_penalty if cut else 0.0
+        return Score(value=reward - penalty, parts={**said, RAW: raw})
 
 
 def step_metrics(
@@ -67,6 +73,7 @@ def step_metrics(
     groups: Sequence[Group],
     trees: Sequence[Tree],
     invalid: Counter[str],
+    control: Controllers,
 ) -> dict[str, float]:
     """What a person watches: the reward as scored, KL (nats a response), length, endings.
 
@@ -76,7 +83,7 @@ def step_metrics(
     if not groups:
         reasons = ", ".join(f"{reason} ({n})" for reason, n in invalid.most_common(3))
         raise ValueError(f"no response of the step could be scored: {reasons}")
-    raw = [member.score.parts["raw"] for group in groups for member in group.members]
+    raw = [member.score.parts[RAW] for group in groups for member in group.members]
     return {
         "reward": float(np.mean(raw)),
         "reward_std": float(np.std(raw)),
@@ -85,7 +92,21 @@ def step_metrics(
         "stopped": float(np.mean([r.finish_reason == "stop" for r in rollouts])),
         "equal_groups": float(np.mean([np.ptp(group.rewards_K) == 0 for group in groups])),
         "invalid": float(sum(invalid.values())),
+        **(_by_source(groups, invalid, control) if control.config.rewards else {}),
     }
+
+
+def _by_source(
+    groups: Sequence[Group], invalid: Counter[str], control: Controllers
+) -> dict[str, float]:
+    """What every source said on average, how often it said nothing, and the multipliers."""
+    said = [member.score.parts for group in groups for member in group.members]
+    found: dict[str, float] = {}
+    for name in control.config.rewards:
+        reasons = [n for reason, n in invalid.items() if reason.startswith(f"{name}: ")]
+        found[f"reward/{name}"] = float(np.mean([parts[name] for parts in said]))
+        found[f"invalid/{name}"] = float(sum(reasons))
+    return found | control.composition.metrics()
 
 
 def sample_rows(step: int, groups: Sequence[Group]) -> list[dict[str, Any]]:
@@ -97,7 +118,8 @@ def sample_rows(step: int, groups: Sequence[Group]) -> list[dict[str, Any]]:
             "step": step,
             "prompt": member.rollout.prompt.id,
             "text": member.rollout.text,
-            "reward": member.score.parts["raw"],
+            "reward": member.score.parts[RAW],
+            **({"rewards": dict(member.score.parts)} if len(member.score.parts) > 2 else {}),
         }
         for member in chosen
     ]

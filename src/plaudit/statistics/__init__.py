@@ -8,6 +8,7 @@ from plaudit.statistics.floors import (
     majority_rate,
 )
 from plaudit.statistics.intervals import Interval, cluster_bootstrap, wilson
+from plaudit.statistics.pareto import non_dominated
 from plaudit.statistics.ranking import auc, pair_accuracy
 from plaudit.statistics.win_rate import (
     length_controlled_win_rate,
@@ -27,6 +28,7 @@ __all__ = [
     "length_controlled_win_rate",
     "longer_wins",
     "majority_rate",
+    "non_dominated",
     "pair_accuracy",
     "sample_size",
     "wilson",
