@@ -71,11 +71,8 @@ def run(config: RLConfig, output: Path) -> Artifact:
         learning_rates=config.learning_rates,
         temperature=config.temperature,
     )
-    sources = Sources(
-        sampler=open_sampler(config, roles.model("policy"), renderer),
-        scorer=scorer,
-        reference=_reference(config, roles, renderer),
-    )
+    sampler = open_sampler(config, roles.model("policy"), renderer)
+    sources = Sources(sampler=sampler, scorer=scorer, reference=_reference(config, roles, renderer))
     mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
     rewards = reference_rewards(config, scorer, sources.sampler, prompts, order, draft.path)
     metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix, rewards))
