@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plaudit.config import make_config
 from plaudit.learning import read_metrics
 from plaudit.objectives import PREFERENCE_LOSSES
-from plaudit.objectives.preference_inputs import Pairs
-from plaudit.objectives.preference_table import PreferenceLoss
-from plaudit.stages.preference_options import PreferenceConfig
 from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
 
 
