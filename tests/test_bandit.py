@@ -31,7 +31,7 @@ SIZES = {
 }  # fmt: skip
 
 
-def learner_of(*, critic: bool) -> Learner:
+def learner_of(*, critic: bool, learning_rate: float) -> Learner:
     models = {}
     for role in ("policy", "reference"):
         torch.manual_seed(0)
@@ -43,8 +43,8 @@ def learner_of(*, critic: bool) -> Learner:
     trained = ["policy", "critic"] if critic else ["policy"]
     roles = SeparateRoles(models, trained=trained)
     settings = OptimiserSettings(
-        learning_rates=dict.fromkeys(trained, 0.03), total_steps=10**6, schedule="constant",
-        betas=(0.5, 0.9), epsilon=0.03,
+        learning_rates=dict.fromkeys(trained, learning_rate), total_steps=10**6,
+        schedule="constant", betas=(0.5, 0.9), epsilon=0.1,
     )  # fmt: skip
     optimiser = Optimiser({role: roles.parameters(role) for role in trained}, settings)
     return Learner(roles, optimiser, token_budget=10**6)
@@ -79,10 +79,13 @@ def learned(
     *,
     estimator: LossEstimator = "k3",
     baseline: float | None = None,
-    steps: int = 150,
+    steps: int = 60,
 ) -> float:
     """The probability of the better response after learning."""
-    learner = learner_of(critic=row.has_critic)
+    # Steps shrink with the curvature, that of the regression or of the KL.
+    regression = row.surrogate if isinstance(row.surrogate, AdvantageRegression) else None
+    curvature = 2 * regression.regression_beta**2 if regression else beta
+    learner = learner_of(critic=row.has_critic, learning_rate=0.015 / curvature)
     in_reward = row.kl_in_reward
     objective = PolicyOptimisation(
         critic=row.has_critic,

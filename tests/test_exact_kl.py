@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from plaudit.models import Roles, SeparateRoles, collate
-from plaudit.models.divergence import exact_kl
+from plaudit.models.distributions import policy_kls
 from plaudit.objectives import k1
 from plaudit.text import Tree
 from tests.learning_trees import adapter_roles, labelled_trees
@@ -51,7 +51,7 @@ def test_it_is_the_sum_over_the_vocabulary(family: str, temperature: float):
     found_N = kl_of(roles, trees, temperature)
     with torch.no_grad():
         expected_N = by_definition(models["policy"], models["reference"], trees, temperature)
-    assert found_N.requires_grad and float(expected_N.min()) > 0.01
+    assert found_N.requires_grad and float(expected_N.min()) > 0
     torch.testing.assert_close(found_N.detach(), expected_N, atol=1e-4, rtol=1e-4)
 
 
@@ -75,7 +75,7 @@ def test_chunks_change_neither_value_nor_gradient():
     values, slopes = [], []
     for chunk in (2, 100):
         leaf_ND = hidden_ND.clone().requires_grad_()
-        kl_N = exact_kl(policy, leaf_ND, reference, hidden_ND, chunk_tokens=chunk)
+        kl_N = policy_kls(policy, leaf_ND, reference, hidden_ND, chunk_tokens=chunk)
         (slope_ND,) = torch.autograd.grad((kl_N * torch.arange(7)).sum(), leaf_ND)
         values.append(kl_N.detach())
         slopes.append(slope_ND)
@@ -87,7 +87,7 @@ def test_k1_of_a_drawn_token_is_right_on_average():
     models = {"policy": tiny_language_model(seed=1), "reference": tiny_language_model(seed=2)}
     hidden_ND = torch.randn(1, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        exact_N = exact_kl(models["policy"], hidden_ND, models["reference"], hidden_ND)
+        exact_N = policy_kls(models["policy"], hidden_ND, models["reference"], hidden_ND)
         log_V, reference_V = (
             model.get_output_embeddings()(hidden_ND)[0].log_softmax(-1)  # pyright: ignore[reportOptionalCall]
             for model in models.values()

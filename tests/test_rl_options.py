@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from plaudit.objectives import ALGORITHMS
 from plaudit.objectives.surrogates import CappedWeight, Clip, SequenceClip
 from plaudit.stages.rl_coefficients import Coefficients
 from plaudit.stages.rl_options import RLConfig
-from plaudit.stages.rl_updates import objective_of
+from plaudit.stages.rl_updates import correction_of, objective_of
 
 GIVEN = {"model": "m", "dataset": "d", "reward_model": "r", "max_steps": 1}
 
@@ -65,6 +66,16 @@ def test_what_is_given_goes_before_the_row():
     assert config_of("dapo", dynamic_sampling=False).max_sampling_rounds is None
 
 
+def test_corrections_have_the_published_bounds():
+    found = {
+        kind: correction_of(config_of("grpo", correction={"kind": kind}))
+        for kind in ("decoupled", "truncate", "mask")
+    }
+    bounds = {kind: (said.cap, said.floor) for kind, said in found.items() if said is not None}
+    assert bounds == {"decoupled": (math.inf, 0.0), "truncate": (2.0, 0.0), "mask": (2.0, 0.5)}
+    assert correction_of(config_of("grpo")) is None
+
+
 def test_a_kl_moved_takes_the_estimator_of_its_place():
     assert config_of("ppo", kl_in="loss").row.kl_estimator == "k3"
     assert config_of("grpo", kl_in="sequence_reward").row.kl_estimator == "k1"
@@ -77,7 +88,7 @@ REFUSED = {
     "k3 in the reward": (
         "ppo",
         {"kl_estimator": "k3"},
-        "k3 in the reward: in the reward it",
+        "k3 in the reward: its own gradient is",
     ),
     "k2 in the reward": ("rloo", {"kl_estimator": "k2"}, "k2 in the reward: a biased estimate"),
     "all in the reward": ("ppo", {"kl_estimator": "full"}, "no advantage sees it"),
@@ -96,6 +107,17 @@ REFUSED = {
     "a shared reference": ("a_star_po", {"lora_r": 2}, "samples the reference, which adapters"),
     "a second KL": ("a_star_po", {"beta": 0.1}, "has its KL in regression_beta"),
     "a corrected regression": ("a_star_po", {"correction": {}}, "needs none"),
+    "a cap on decoupled PPO": (
+        "grpo",
+        {"correction": {"kind": "decoupled", "cap": 2}},
+        "weighs by the ratio itself",
+    ),
+    "a floor of TIS": ("grpo", {"correction": {"floor": 0.5}}, "floor: truncate has none"),
+    "a floor above": (
+        "grpo",
+        {"correction": {"kind": "mask", "floor": 3}},
+        "floor: must be below cap",
+    ),
     "a frozen reference": ("grpo", {"ref_model_sync_steps": 9, "lora_r": 2}, "is frozen"),
     "a share of nothing": ("grpo", {"ref_model_mixup_alpha": 0.6}, "only with ref_model_sync"),
     "a long buffer": ("dapo", {"overlong_buffer_tokens": 300}, "more than max_completion_length"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plaudit.records import Rollout
+from plaudit.records import Prompt, Rollout
 from plaudit.scoring import Tools, check_turn, repetition
 from plaudit.statistics import (
     cluster_bootstrap,
@@ -58,6 +58,16 @@ def compare(policy: Judged, baseline: Judged, *, seed: int) -> dict[str, Any]:
         ),
         "ties": float(np.mean(wins_N == 0.5)),
     }
+
+
+def check_conversations(prompts: Sequence[Prompt]) -> None:
+    """Refuse prompts that no interval can be given for.
+
+    Raises:
+        ValueError: they are of one conversation only.
+    """
+    if len({prompt.conversation for prompt in prompts}) < 2:
+        raise ValueError("dataset: one conversation to ask; an interval needs at least 2")
 
 
 def describe(policy: Judged) -> dict[str, float]:

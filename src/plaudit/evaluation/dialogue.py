@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.records import Message
+from plaudit.records import Message, Prompt
 from plaudit.text import parse_assistant
 
 LONGEST_RESULT = 240  # characters of a tool's result that are shown
@@ -24,6 +24,13 @@ class ShownTurn:
     """Tool calls as ``name(argument="value")``."""
     broken: bool = False
     """A call was begun that cannot be read; ``said`` holds all of it as it was written."""
+
+
+def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
+    """What was asked, as messages, for people to read."""
+    content = prompt.content
+    asked = (Message(role="user", content=content),) if isinstance(content, str) else content
+    return [message.model_dump(mode="json") for message in asked]
 
 
 def shown_message(message: Message) -> ShownTurn:

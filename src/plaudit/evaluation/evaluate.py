@@ -17,18 +17,22 @@ import numpy as np
 from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerBase
 
-from plaudit.artifacts import Artifact, Draft, read_artifact, write_json, write_text
+from plaudit.artifacts import Artifact, Draft, write_json, write_text
 from plaudit.assets import shipped
-from plaudit.config import Config
-from plaudit.evaluation.comparison import Judged, check_tools, compare, describe
-from plaudit.formats import WHOLE, Portion, load_prompts, local_inputs
+from plaudit.evaluation.comparison import (
+    Judged,
+    check_conversations,
+    check_tools,
+    compare,
+    describe,
+)
+from plaudit.evaluation.dialogue import messages_of
+from plaudit.evaluation.judges import refuse_optimised_judge
+from plaudit.formats import local_inputs
 from plaudit.learning import Learner
-from plaudit.models import SeparateRoles, load_language_model, model_path, stop_ids
-from plaudit.models.devices import Device
-from plaudit.models.loading import Precision
-from plaudit.provenance import hash_file
-from plaudit.records import Message, Prompt, Rollout
-from plaudit.sampling import LocalSampler, SamplingParams
+from plaudit.models import SeparateRoles, load_language_model
+from plaudit.records import Prompt, Rollout
+from plaudit.sampling import AskingOptions, answer, prompts_to_ask, shared_renderer
 from plaudit.scoring import (
     Scorer,
     Tools,
@@ -37,10 +41,9 @@ from plaudit.scoring import (
     rollout_trees,
     valid_values,
 )
-from plaudit.text import Renderer, load_tokenizer, prompts_within
 
 
-class EvaluateConfig(Config):
+class EvaluateConfig(AskingOptions):
     """Options of ``plaudit evaluate``."""
 
     baseline: str
@@ -51,32 +54,8 @@ class EvaluateConfig(Config):
     """The reward model that judges; it must not be one that a policy was trained on."""
     reward_model: str | None = None
     """The reward model that was optimised, whose scores are shown beside the judge's."""
-    dataset: str
-    """Prompts: a file, a pattern, a shipped name, or a hub's org/name."""
-    portion: Portion = WHOLE
-    """The conversations to ask, as a part of [0, 1]; none that a policy or the judge saw."""
-    max_prompts: int = Field(default=0, ge=0)
-    """Ask this many of the prompts, evenly spread; 0 asks all."""
-    max_prompt_length: int = Field(default=512, ge=1)
-    """Tokens of a prompt; longer prompts are left out and counted."""
-    num_generations: int = Field(default=2, ge=1)
-    """Answers to each prompt."""
-    max_completion_length: int = Field(default=256, ge=1)
-    """Tokens of an answer."""
-    temperature: float = Field(default=1.0, ge=0)
-    """Divides the logits; 0 takes the likeliest token."""
     tools: str | None = None
     """JSON file of the tools (OpenAI's shape) whose calls are checked by rule."""
-    sampling_slots: int = Field(default=64, ge=1)
-    """Answers sampled at the same time."""
-    micro_batch_tokens: int = Field(default=8192, ge=1)
-    """Tokens (padding included) in one forward pass."""
-    device: Device = "cpu"
-    """Where to compute: cpu, cuda, or cuda:N."""
-    precision: Precision = "float32"
-    """What the models are loaded and computed in."""
-    seed: int = 0
-    """Of sampling and of the intervals' resampling."""
 
     @model_validator(mode="after")
     def _keep_the_baselines_name(self) -> EvaluateConfig:
@@ -101,18 +80,13 @@ def inputs(config: EvaluateConfig) -> dict[str, Path]:
 
 def run(config: EvaluateConfig, output: Path) -> Artifact:
     began = time.monotonic()
-    refuse_optimised_judge(config)
-    tokenizer = load_tokenizer(model_path(config.baseline))
-    for name, policy in config.policies.items():
-        if load_tokenizer(model_path(policy)).get_vocab() != tokenizer.get_vocab():
-            raise ValueError(f"policies.{name}: its tokenizer is not the baseline's")
-    renderer = Renderer(tokenizer, stop_ids(config.baseline, tokenizer))
-    loaded = load_prompts(config.dataset, portion=config.portion)
-    prompts = _spread(
-        prompts_within(loaded, renderer, config.max_prompt_length), config.max_prompts
-    )
+    refuse_optimised_judge(config.judge, config.policies, {"reward_model": config.reward_model})
+    others = {f"policies.{name}": policy for name, policy in config.policies.items()}
+    renderer = shared_renderer(config.baseline, others)
+    prompts, available = prompts_to_ask(config, renderer)
+    check_conversations(prompts)
     tools = _tools(config, prompts)
-    scorers = _scorers(config, tokenizer)
+    scorers = _scorers(config, renderer.tokenizer)
     reference = _forward_only(config, config.baseline)
     draft = Draft.open(
         output,
@@ -123,54 +97,13 @@ def run(config: EvaluateConfig, output: Path) -> Artifact:
     )
     policies = {"baseline": config.baseline, **config.policies}
     judged = {
-        name: _judge(_answer(config, policy, renderer, prompts), scorers, reference)
+        name: _judge(answer(config, policy, renderer, prompts), scorers, reference)
         for name, policy in policies.items()
     }
     found = _measure(config, judged, tools)
     write_json(draft.path / "evaluation.json", found)
     write_text(draft.path / "answers.jsonl", _answers(prompts, judged, config.num_generations))
-    return draft.finish({"prompts": len(prompts), "available": len(loaded), **found})
-
-
-def refuse_optimised_judge(config: EvaluateConfig) -> None:
-    """A policy measured with the reward it was trained on always looks better.
-
-    Raises:
-        ValueError: the judge is the reward model of a policy, or the one named as such.
-    """
-    judge = _weights(config.judge)
-    rewards = {"reward_model": config.reward_model}
-    for name, policy in config.policies.items():
-        place = Path(model_path(policy))
-        artifact = read_artifact(place) or read_artifact(place.parent)
-        trained = artifact.record["config"] if artifact else {}
-        rewards[f"the reward of {name}"] = trained.get("reward_model")
-        for part, source in (trained.get("rewards") or {}).items():
-            rewards[f"the reward {part} of {name}"] = source.get("reward_model")
-    for whose, reward in rewards.items():
-        if reward and Path(reward).exists() and _weights(reward) == judge:
-            raise ValueError(
-                f"judge: {config.judge} is also {whose}, which was optimised; judge with a reward "
-                "model trained on other judgments"
-            )
-
-
-def _weights(model: str) -> list[str]:
-    """The hashes of a model's weights, by which it is known under any name."""
-    return [hash_file(file) for file in sorted(Path(model_path(model)).glob("*.safetensors"))]
-
-
-def _spread(prompts: list[Prompt], count: int) -> list[Prompt]:
-    """``count`` of the prompts, evenly spread; all of them for 0.
-
-    Raises:
-        ValueError: they are of one conversation only, so no interval can be given.
-    """
-    size = min(count or len(prompts), len(prompts))
-    chosen = [prompts[i] for i in np.linspace(0, len(prompts) - 1, size).round().astype(int)]
-    if len({prompt.conversation for prompt in chosen}) < 2:
-        raise ValueError("dataset: one conversation to ask; an interval needs at least 2")
-    return chosen
+    return draft.finish({"prompts": len(prompts), "available": available, **found})
 
 
 def _tools(config: EvaluateConfig, prompts: Sequence[Prompt]) -> Tools | None:
@@ -196,17 +129,6 @@ def _scorers(config: EvaluateConfig, tokenizer: PreTrainedTokenizerBase) -> dict
         for name, model in named.items()
         if model is not None
     }
-
-
-def _answer(
-    config: EvaluateConfig, policy: str, renderer: Renderer, prompts: Sequence[Prompt]
-) -> list[Rollout]:
-    model = load_language_model(policy, precision=config.precision, device=config.device)
-    sampler = LocalSampler(model, renderer, slots=config.sampling_slots)
-    params = SamplingParams(
-        max_tokens=config.max_completion_length, temperature=config.temperature, seed=config.seed
-    )
-    return sampler.sample(prompts, config.num_generations, params)
 
 
 def _forward_only(config: EvaluateConfig, model: str) -> Learner:
@@ -261,9 +183,7 @@ def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> st
             ]
             for name, side in judged.items()
         }
-        content = prompt.content
-        asked = (Message(role="user", content=content),) if isinstance(content, str) else content
-        messages = [message.model_dump(mode="json") for message in asked]
+        messages = messages_of(prompt)
         row = {"prompt": prompt.id, "messages": messages, "answers": answers}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

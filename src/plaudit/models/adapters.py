@@ -27,11 +27,16 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from plaudit.models.divergence import exact_kl
 from plaudit.models.forward import hidden_states, layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
-from plaudit.models.roles import KL, by_role, language_outputs, scalar_outputs
+from plaudit.models.roles import (
+    WITH_REFERENCE,
+    States,
+    by_role,
+    language_outputs,
+    scalar_outputs,
+)
 
 HEAD_FILE = "score.safetensors"
 
@@ -95,22 +100,20 @@ class AdapterRoles:
         found: dict[str, Tensor] = {}
         for role, wanted in by_role(names).items():
             learned = role in self.trained
+            reference = self._reference(batch) if wanted & WITH_REFERENCE.keys() else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and learned), self._as(role):
                 flat_XD = hidden_states(self._base, batch).flatten(0, 1)
                 if role in self._heads:
                     found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
                 else:
-                    found |= language_outputs(role, wanted, self._base, flat_XD, batch, temperature)
-            if KL in wanted:
-                found[f"{role}.{KL}"] = self._kl(flat_XD, batch, temperature)
+                    states = States(self._base, flat_XD)
+                    found |= language_outputs(role, wanted, states, batch, temperature, reference)
         return found
 
-    def _kl(self, flat_XD: Tensor, batch: TreeBatch, temperature: float) -> Tensor:
-        with torch.no_grad(), self._as("reference"):
-            reference_XD = hidden_states(self._base, batch).flatten(0, 1)
-        hidden_ND, reference_ND = (flat[batch.predict_N] for flat in (flat_XD, reference_XD))
-        # The language head has no adapter, so it is the same for both.
-        return exact_kl(self._base, hidden_ND, self._base, reference_ND, temperature=temperature)
+    @torch.no_grad()
+    def _reference(self, batch: TreeBatch) -> States:
+        with self._as("reference"):
+            return States(self._base, hidden_states(self._base, batch).flatten(0, 1))
 
     def model(self, role: str) -> PreTrainedModel:
         assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"

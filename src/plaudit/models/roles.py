@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from plaudit.models.divergence import exact_kl
+from plaudit.models.distributions import log_collisions, policy_kls, reference_kls
 from plaudit.models.forward import hidden_states, layout_of, token_logprobs
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import save_model, scalar_head
 
-_LANGUAGE = ("logprobs", "entropy")
+WITH_REFERENCE = {"kl": policy_kls, "reference_kl": reference_kls}
+"""Quantities of a role and the reference, which is asked for its hidden states too."""
+_LANGUAGE = ("logprobs", "entropy", "log_collision", *WITH_REFERENCE)
 _AT_BRANCHES = ("scores", "head_scores")
 _SCALAR = ("values", "step_scores", *_AT_BRANCHES)
-KL = "kl"
-"""Of a role to the reference, which is asked for its hidden states too."""
 
 
 class Roles(Protocol):
@@ -50,8 +50,10 @@ class Roles(Protocol):
         self, batch: TreeBatch, names: Iterable[str], *, temperature: float
     ) -> dict[str, Tensor]:
         """The named quantities: ``policy.logprobs`` [N], ``policy.entropy`` [N], ``policy.kl`` [N]
-        (exact, to the reference), ``critic.values`` [N], ``reward.scores`` [M],
-        ``reward.head_scores`` [M, H] and ``reward.step_scores`` [N]."""
+        (of the policy from the reference, over the vocabulary), ``policy.reference_kl`` [N] (of the
+        reference from the policy), ``policy.log_collision`` [N] (log sum_v pi(v)^2),
+        ``critic.values`` [N], ``reward.scores`` [M], ``reward.head_scores`` [M, H] and
+        ``reward.step_scores`` [N]."""
         ...
 
     def model(self, role: str) -> PreTrainedModel:
@@ -92,24 +94,20 @@ class SeparateRoles:
         found: dict[str, Tensor] = {}
         for role, wanted in by_role(names).items():
             model = self._models[role]
+            reference = self._reference(batch) if wanted & WITH_REFERENCE.keys() else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and role in self.trained):
                 flat_XD = hidden_states(model, batch).flatten(0, 1)
-                if wanted <= {*_LANGUAGE, KL}:
-                    found |= language_outputs(role, wanted, model, flat_XD, batch, temperature)
+                if wanted <= set(_LANGUAGE):
+                    states = States(model, flat_XD)
+                    found |= language_outputs(role, wanted, states, batch, temperature, reference)
                 else:
                     found |= scalar_outputs(role, wanted, scalar_head(model), flat_XD, batch)
-                if KL in wanted:
-                    found[f"{role}.{KL}"] = self._kl(model, flat_XD, batch, temperature)
         return found
 
-    def _kl(
-        self, model: PreTrainedModel, flat_XD: Tensor, batch: TreeBatch, temperature: float
-    ) -> Tensor:
-        reference = self._models["reference"]
-        with torch.no_grad():
-            reference_XD = hidden_states(reference, batch).flatten(0, 1)
-        hidden_ND, reference_ND = (flat[batch.predict_N] for flat in (flat_XD, reference_XD))
-        return exact_kl(model, hidden_ND, reference, reference_ND, temperature=temperature)
+    @torch.no_grad()
+    def _reference(self, batch: TreeBatch) -> States:
+        model = self._models["reference"]
+        return States(model, hidden_states(model, batch).flatten(0, 1))
 
     def model(self, role: str) -> PreTrainedModel:
         return self._models[role]
@@ -126,24 +124,44 @@ def by_role(names: Iterable[str]) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {}
     for name in names:
         role, _, quantity = name.partition(".")
-        assert quantity in (*_LANGUAGE, KL, *_SCALAR), f"no such quantity: {name}"
+        assert quantity in _LANGUAGE + _SCALAR, f"no such quantity: {name}"
         wanted.setdefault(role, set()).add(quantity)
     return wanted
+
+
+class States(NamedTuple):
+    """A language model and its last hidden states at every position."""
+
+    model: PreTrainedModel
+    flat_XD: Tensor
 
 
 def language_outputs(
     role: str,
     wanted: set[str],
-    model: PreTrainedModel,
-    flat_XD: Tensor,
+    states: States,
     batch: TreeBatch,
     temperature: float,
+    reference: States | None,
 ) -> dict[str, Tensor]:
-    """The language head at the positions that predict policy tokens, and nowhere else."""
-    hidden_ND = flat_XD[batch.predict_N]
+    """The language head at the positions that predict policy tokens, and nowhere else.
+
+    Args:
+        reference: for the quantities ``WITH_REFERENCE``.
+    """
+    model, hidden_ND = states.model, states.flat_XD[batch.predict_N]
     logprob_N, entropy_N = token_logprobs(model, hidden_ND, batch.target_N, temperature=temperature)
     found = {"logprobs": logprob_N, "entropy": entropy_N}
-    return {f"{role}.{name}": found[name] for name in wanted & found.keys()}
+    if "log_collision" in wanted:
+        found["log_collision"] = log_collisions(model, hidden_ND, temperature=temperature)
+    if reference is not None:
+        other = reference.model, reference.flat_XD[batch.predict_N]
+        found |= {
+            name: kls(model, hidden_ND, *other, temperature=temperature)
+            for name, kls in WITH_REFERENCE.items()
+            if name in wanted
+        }
+    return {f"{role}.{name}": found[name] for name in wanted}
 
 
 def scalar_outputs(

@@ -35,8 +35,15 @@ from plaudit.objectives.multi_reward import (
     weighted_sum,
     worst_of,
 )
+from plaudit.objectives.online import ExploratoryPreference, NashMirrorDescent
 from plaudit.objectives.policy import PolicyOptimisation
-from plaudit.objectives.preference import DirectPreference, dpo_loss
+from plaudit.objectives.preference import (
+    DirectPreference,
+    PreferenceOptimisation,
+    PreferenceTerm,
+)
+from plaudit.objectives.preference_pairs import dpo_loss
+from plaudit.objectives.preference_table import PREFERENCE_LOSSES, PreferenceLoss
 from plaudit.objectives.reward import RewardModelling
 from plaudit.objectives.reward_losses import bradley_terry_loss, pointwise_loss
 from plaudit.objectives.reward_process import StepModelling
@@ -44,13 +51,19 @@ from plaudit.objectives.surrogates import Clip, clipped_surrogate, clipped_value
 
 __all__ = [
     "ALGORITHMS",
+    "PREFERENCE_LOSSES",
     "Aggregation",
     "Algorithm",
     "Clip",
     "DirectPreference",
+    "ExploratoryPreference",
     "LanguageModelling",
     "Mean",
+    "NashMirrorDescent",
     "PolicyOptimisation",
+    "PreferenceLoss",
+    "PreferenceOptimisation",
+    "PreferenceTerm",
     "RewardModelling",
     "StepModelling",
     "active_entropy_coefficient",

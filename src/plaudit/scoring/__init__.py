@@ -1,5 +1,6 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
+from plaudit.scoring.choice import CheckOptions, check_one_scorer, open_chosen_scorer
 from plaudit.scoring.composition import (
     CosineLengthScorer,
     Parts,
@@ -24,6 +25,7 @@ __all__ = [
     "ENSEMBLE_FILE",
     "PROCESS_FILE",
     "REFERENCE_FILE",
+    "CheckOptions",
     "Combine",
     "CosineLengthScorer",
     "Ensemble",
@@ -42,9 +44,11 @@ __all__ = [
     "Tools",
     "VerifierScorer",
     "after",
+    "check_one_scorer",
     "check_turn",
     "inside",
     "load_tools",
+    "open_chosen_scorer",
     "open_reward_model",
     "open_verifier",
     "read_reference",

@@ -74,7 +74,7 @@ def run(config: RLConfig, output: Path) -> Artifact:
     sampler = open_sampler(config, roles.model("policy"), renderer)
     sources = Sources(sampler=sampler, scorer=scorer, reference=_reference(config, roles, renderer))
     mix = PretrainingMix.open(config.ptx, renderer, seed=config.seed) if config.ptx else None
-    rewards = reference_rewards(config, scorer, sampler, prompts, order, draft.path)
+    rewards = reference_rewards(config, scorer, sources.sampler, prompts, order, draft.path)
     metrics = _learn(config, learner, draft, Material(prompts, order, sources, mix, rewards))
     roles.save("policy", tokenizer, draft.path / "model")
     return draft.finish(

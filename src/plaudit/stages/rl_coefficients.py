@@ -28,19 +28,17 @@ class Coefficients:
     @classmethod
     def resume(cls, config: RLConfig, saved: Mapping[str, Any]) -> Coefficients:
         """As a checkpoint left them, or as the config says they begin."""
+        found = saved.get("coefficients", {})
         return cls(
             config=config,
-            kl=saved.get("kl_coefficient", config.row.beta),
-            entropy=saved.get("entropy_coefficient", config.entropy_coefficient),
-            last_entropy=saved.get("last_entropy"),
+            kl=found.get("kl", config.row.beta),
+            entropy=found.get("entropy", config.entropy_coefficient),
+            last_entropy=found.get("last_entropy"),
         )
 
-    def as_dict(self) -> dict[str, float | None]:
-        return {
-            "kl_coefficient": self.kl,
-            "entropy_coefficient": self.entropy,
-            "last_entropy": self.last_entropy,
-        }
+    def as_dict(self) -> dict[str, Any]:
+        values = {"kl": self.kl, "entropy": self.entropy, "last_entropy": self.last_entropy}
+        return {"coefficients": values}
 
     @property
     def kl_in_loss(self) -> float:

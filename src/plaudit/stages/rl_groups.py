@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from plaudit.config import Config
 from plaudit.formats import WHOLE, Portion
@@ -63,10 +65,27 @@ class CorrectionOptions(Config):
     """The ratio itself (decoupled PPO), at most cap (TIS), or 0 outside floor to cap (IcePop)."""
     level: Literal["token", "sequence"] = "token"
     """The ratio of each token, or of the whole response (free of bias, higher variance)."""
-    cap: Positive = 2.0
-    """The largest weight, for truncate and mask."""
-    floor: NonNegative = 0.5
-    """The smallest ratio that mask keeps."""
+    cap: Positive | None = None
+    """The largest weight, for truncate and mask; 2 where not said."""
+    floor: NonNegative | None = None
+    """The smallest ratio that mask keeps; 0.5 where not said."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_published_bounds(cls, values: dict[str, Any]) -> dict[str, Any]:
+        bounds = {"truncate": {"cap": 2.0}, "mask": {"cap": 2.0, "floor": 0.5}}
+        given = {name: value for name, value in values.items() if value is not None}
+        return {**bounds.get(given.get("kind", "truncate"), {}), **given}
+
+    @model_validator(mode="after")
+    def _refuse_bounds_that_are_not_read(self) -> CorrectionOptions:
+        if self.kind == "decoupled" and self.cap is not None:
+            raise ValueError("cap: decoupled weighs by the ratio itself")
+        if self.kind != "mask" and self.floor is not None:
+            raise ValueError(f"floor: {self.kind} has none; it is mask's")
+        if self.floor is not None and self.cap is not None and self.floor >= self.cap:
+            raise ValueError(f"floor: must be below cap ({self.cap:g})")
+        return self
 
 
 class PtxOptions(Config):

@@ -23,10 +23,9 @@ SURROGATE_OPTIONS = (
 SAMPLING_ROUNDS = 10
 WRONG_KL = {
     ("loss", "k1"): "as a loss its gradient is 0 on average; take k2, k3 or full",
-    ("reward", "k2"): "a biased estimate of the KL; in the reward take k1",
-    ("reward", "k3"): "in the reward it leaves out its own gradient, which only k1's is 0; take k1",
-    ("reward", "full"): "the same for every token that could be drawn, so no advantage sees it; "
-    "in the reward take k1",
+    ("reward", "k2"): "a biased estimate of the KL; take k1",
+    ("reward", "k3"): "its own gradient is lost there, which is 0 on average for k1 alone; take k1",
+    ("reward", "full"): "the same whichever token is drawn, so no advantage sees it; take k1",
 }
 BARE_K3 = (
     "without the importance ratio its gradient is that of KL(reference || policy), the other "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +68,10 @@ def objective_of(config: RLConfig, coefficients: Coefficients, step: int) -> Pol
 
 def correction_of(config: RLConfig) -> Correction | None:
     said = config.correction
-    return None if said is None else Correction(**said.model_dump())
+    if said is None:
+        return None
+    cap = math.inf if said.cap is None else said.cap
+    return Correction(kind=said.kind, level=said.level, cap=cap, floor=said.floor or 0.0)
 
 
 def correction_metrics(trees: Sequence[Tree]) -> dict[str, float]:
