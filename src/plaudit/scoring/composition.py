@@ -19,7 +19,7 @@ Parts = Mapping[str, Score]
 """What each source says of one response, by the source's name."""
 Cut = Callable[[str], tuple[int, int] | None]
 """Where a span of a response's text begins and ends, in characters; None where it has none."""
-PER_TOKEN = ("ids", "logprobs")
+PER_TOKEN = ("ids", "logprobs", "written")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,13 +127,15 @@ def _last_span(pattern: str, text: str) -> tuple[int, int] | None:
 
 
 def _part(rollout: Rollout, begin: int, end: int, renderer: Renderer) -> Rollout:
-    """The rollout with only the tokens that hold characters ``begin`` to ``end``, and the stop."""
-    counts = range(len(rollout.ids) + 1)
-    written = lambda n: len(renderer.text(rollout.ids[:n]))  # noqa: E731
+    """The rollout with only the tokens of its last turn that hold characters ``begin`` to ``end``,
+    and the stop."""
+    turn = rollout.last_turn
+    counts = range(len(rollout.ids) - turn + 1)
+    written = lambda n: len(renderer.text(rollout.ids[turn : turn + n]))  # noqa: E731
     first = max(0, bisect_left(counts, begin + 1, key=written) - 1)
     last = bisect_left(counts, end, key=written)
-    kept = list(range(first, last))
+    kept = list(range(turn + first, turn + last))
     if rollout.finish_reason == "stop":
         kept.append(len(rollout.ids) - 1)
     cut = {name: getattr(rollout, name)[kept] for name in PER_TOKEN}
-    return replace(rollout, text=rollout.text[begin:end], **cut)
+    return replace(rollout, text=rollout.text[begin:end], messages=(), **cut)
