@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.scoring.protocol import Scorer
 from plaudit.text import Renderer
@@ -19,7 +21,7 @@ Parts = Mapping[str, Score]
 """What each source says of one response, by the source's name."""
 Cut = Callable[[str], tuple[int, int] | None]
 """Where a span of a response's text begins and ends, in characters; None where it has none."""
-PER_TOKEN = ("ids", "logprobs")
+PER_TOKEN = ("ids", "logprobs", "written")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,13 +129,18 @@ def _last_span(pattern: str, text: str) -> tuple[int, int] | None:
 
 
 def _part(rollout: Rollout, begin: int, end: int, renderer: Renderer) -> Rollout:
-    """The rollout with only the tokens that hold characters ``begin`` to ``end``, and the stop."""
-    counts = range(len(rollout.ids) + 1)
-    written = lambda n: len(renderer.text(rollout.ids[:n]))  # noqa: E731
-    first = max(0, bisect_left(counts, begin + 1, key=written) - 1)
-    last = bisect_left(counts, end, key=written)
-    kept = list(range(first, last))
+    """The rollout with only the tokens that hold characters ``begin`` to ``end``, and the stop.
+
+    A rollout's text is that of its last turn, which begins after the last token of context.
+    """
+    context = np.flatnonzero(~rollout.written)
+    turn = int(context[-1]) + 1 if len(context) else 0
+    counts = range(turn, len(rollout.ids) + 1)
+    characters = lambda n: len(renderer.text(rollout.ids[turn:n]))  # noqa: E731
+    first = max(0, bisect_left(counts, begin + 1, key=characters) - 1)
+    last = bisect_left(counts, end, key=characters)
+    kept = list(range(turn + first, turn + last))
     if rollout.finish_reason == "stop":
         kept.append(len(rollout.ids) - 1)
     cut = {name: getattr(rollout, name)[kept] for name in PER_TOKEN}
-    return replace(rollout, text=rollout.text[begin:end], **cut)
+    return replace(rollout, text=rollout.text[begin:end], messages=(), **cut)
