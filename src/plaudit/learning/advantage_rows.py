@@ -109,7 +109,8 @@ def _whitened(trees: Sequence[Tree]) -> list[Tree]:
 
 
 def _with_gae(trees: Sequence[Tree], values: Sequence[np.ndarray], shaping: Shaping) -> list[Tree]:
-    """Rewards token by token: the KL penalty everywhere, the score at the last token.
+    """Rewards token by token: the KL penalty everywhere, those of steps where they end, and the
+    rest of the score at the last token.
 
     A slot is a token the policy wrote: what stood between two of them (a tool's answer) takes
     none, so GAE goes from the one before it to the one after.
@@ -141,9 +142,17 @@ def _token_rewards(
     reward_ST = torch.zeros(mask_ST.shape)
     kl_N = torch.as_tensor(np.concatenate([tree.token["kl"] for tree in trees]))
     reward_ST[mask_ST] = -shaping.kl_coefficient * kl_N.float()
+    step_ST = torch.zeros(mask_ST.shape)
+    step_ST[mask_ST] = torch.as_tensor(np.concatenate([_step_rewards(tree) for tree in trees]))
+    # A reward holds those of its steps already.
     score_S = torch.as_tensor(np.concatenate([tree.branch["reward"] for tree in trees]))
-    reward_ST[torch.arange(len(tokens_S)), tokens_S - 1] += score_S.float()
-    return reward_ST
+    rest_S = score_S.float() - step_ST.sum(1)
+    reward_ST[torch.arange(len(tokens_S)), tokens_S - 1] += rest_S
+    return reward_ST + step_ST
+
+
+def _step_rewards(tree: Tree) -> np.ndarray:
+    return tree.token.get("step_reward", np.zeros_like(tree.token["kl"], np.float32))
 
 
 def _by_tree(trees: Sequence[Tree], values_N: Tensor) -> list[np.ndarray]:

@@ -136,7 +136,20 @@ def _with_rewards(tree: Tree, group: Group) -> Tree:
     }
     if group.baseline is not None:
         labels["baseline"] = np.full(len(members), group.baseline)
-    return tree.with_branch_labels(**labels)
+    return _with_steps(tree.with_branch_labels(**labels), group)
+
+
+def _with_steps(tree: Tree, group: Group) -> Tree:
+    """With the part of each reward that belongs to a step, at the token that ends it."""
+    if not any(member.score.steps for member in group.members):
+        return tree
+    tokens_K = tree.tokens_per_branch_K
+    reward_N = np.zeros(int(tokens_K.sum()), np.float32)
+    for member, end in zip(group.members, np.cumsum(tokens_K), strict=True):
+        begin = end - int(member.rollout.written.sum())
+        for place, reward in member.score.steps:
+            reward_N[begin + place] += reward
+    return tree.with_token_labels(step_reward=reward_N)
 
 
 def _with_kl(tree: Tree, reference: np.ndarray) -> Tree:

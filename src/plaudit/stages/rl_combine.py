@@ -80,6 +80,9 @@ class CombineOptions(Config):
             "combine.limits: constrained needs costs, and one reward that is none": (
                 self.method == "constrained" and not 0 < len(self.limits) < len(sources)
             ),
+            f"combine: {self.method} leaves no place for at_steps, which needs a sum": (
+                self.method != "sum" and any(source.at_steps for source in sources.values())
+            ),
             f"rewards: an ensemble's members ({self.method}) have no weights": (
                 self.method in ("worst", "mean_minus_variance") and bool(weighed)
             ),

@@ -97,12 +97,40 @@ class Composition:
         if not parts:
             return [], self
         raw = {
-            name: torch.tensor([part[name].value for part in parts], dtype=torch.float64)
+            name: torch.tensor([self._raw(name, part) for part in parts], dtype=torch.float64)
             for name in self.sources
         }
         after = self._having_seen(raw)
         scaled = {name: after._scaled(name, raw_N, rollouts) for name, raw_N in raw.items()}
         return after._combined(scaled, rollouts).tolist(), after
+
+    def steps(self, parts: Parts) -> tuple[tuple[int, float], ...]:
+        """Where steps are rewarded, and how much of the response's reward each step is.
+
+        A step's share is one over their number, so that more steps are not more reward.
+        """
+        return tuple(
+            (place, source.weight * reward / len(parts[name].steps))
+            for name, source in self.sources.items()
+            if source.at_steps
+            for place, reward in parts[name].steps
+        )
+
+    def _raw(self, name: str, part: Parts) -> float:
+        """What a source says of a response: the mean of its steps where those are rewarded.
+
+        Raises:
+            ValueError: it judges no steps.
+        """
+        score = part[name]
+        if not self.sources[name].at_steps:
+            return score.value
+        if not score.steps:
+            raise ValueError(
+                f"rewards.{name}: at_steps needs a process reward model (plaudit process) that "
+                "reads the policy's own tokens"
+            )
+        return sum(reward for _, reward in score.steps) / len(score.steps)
 
     def _having_seen(self, raw: Mapping[str, Tensor]) -> Composition:
         aim = self.combine

@@ -33,7 +33,7 @@ def reference_rewards(
 
     Args:
         sampler: samples from the policy as it begins, which is the reference.
-        order: of the prompts; those of the run's own steps are asked.
+        order: of the prompts; those of the run's steps are asked, with dynamic sampling all.
     """
     sources = config.sources.items()
     needed = {name: s.reference_samples for name, s in sources if s.samples_reference}
@@ -41,6 +41,8 @@ def reference_rewards(
         return {}
     if not (draft / FILE).is_file():
         rows = {int(row) for step in range(config.max_steps) for row in order.batch(step)}
+        if config.dynamic_sampling:
+            rows = set(range(len(prompts)))
         asked = [prompts[row] for row in sorted(rows)]
         rollouts = sampler.sample(asked, max(needed.values()), _params(config))
         found = {name: _by_prompt(name, n, scorer, rollouts) for name, n in needed.items()}

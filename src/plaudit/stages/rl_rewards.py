@@ -100,6 +100,9 @@ class SourceOptions(Config):
     """Score of a response without the span; null makes it invalid."""
     cosine: CosineLengthOptions | None = None
     """Make right and wrong depend on length."""
+    at_steps: bool = False
+    """Of a process reward: reward each step where it ends, by its share, in place of the whole at
+    the last token."""
 
     @model_validator(mode="after")
     def _refuse_what_does_not_apply(self) -> SourceOptions:
@@ -125,6 +128,12 @@ class SourceOptions(Config):
             ),
             "tag: read only with span answer or after": (
                 self.span == "whole" and self.tag != default["tag"].default
+            ),
+            "at_steps: only a process reward_model judges steps, of the whole response": (
+                self.at_steps and (self.reward_model is None or self.span != "whole")
+            ),
+            "at_steps: steps are taken as scored; leave out normalisation and clip": (
+                self.at_steps and (self.normalisation != "none" or self.clip is not None)
             ),
             "without_span: read only with span answer or after": (
                 self.span == "whole" and self.without_span is not None

@@ -92,6 +92,9 @@ def _reward_faults(config: RLConfig) -> dict[str, bool]:
             bool(config.rewards) and per_source
         ),
         **config.combine.faults(config.rewards),
+        f"rewards: {config.algorithm} has one advantage a response; at_steps needs a critic": (
+            config.critic is None and any(source.at_steps for source in config.rewards.values())
+        ),
         "combine.method: gdpo needs num_generations of at least 2": (
             config.combine.method == "gdpo" and config.num_generations < 2
         ),

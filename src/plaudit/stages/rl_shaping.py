@@ -65,7 +65,11 @@ class Controllers:
         raw = reward if self.config.rewards else next(iter(said.values()))
         cut = rollout.finish_reason == "length"
         penalty = self.config.missing_eos_penalty if cut else 0.0
-        return Score(value=reward - penalty, parts={**said, RAW: raw})
+        return Score(
+            value=reward - penalty,
+            parts={**said, RAW: raw},
+            steps=self.composition.steps(parts),
+        )
 
 
 def step_metrics(

@@ -16,29 +16,33 @@ from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from plaudit.artifacts import Artifact, read_artifact, write_json
-from plaudit.config import Config, nearest
-from plaudit.formats import WHOLE, Portion, load_prompts, local_inputs
-from plaudit.models import load_language_model, model_path, save_model, stop_ids
-from plaudit.models.devices import Device
-from plaudit.models.loading import Precision
+from plaudit.config import nearest
+from plaudit.formats import local_inputs
+from plaudit.models import load_language_model, save_model
 from plaudit.models.soups import check_alike, pour, simplex, weights_of
 from plaudit.records import Invalid, Prompt, Rollout
-from plaudit.sampling import LocalSampler, SamplingParams
+from plaudit.sampling import (
+    AskingOptions,
+    LocalSampler,
+    SamplingParams,
+    prompts_to_ask,
+    shared_renderer,
+)
 from plaudit.scoring import RewardSources
-from plaudit.stages.options import Count, CountOrNone, NonNegative
+from plaudit.stages.options import Count, NonNegative
 from plaudit.stages.rl_rewards import Loading, SourceOptions, open_sources, source_inputs
 from plaudit.stages.setup import open_draft
 from plaudit.statistics import cluster_bootstrap, non_dominated
-from plaudit.text import Renderer, load_tokenizer, prompts_within
+from plaudit.text import Renderer
 
 log = logging.getLogger(__name__)
 
 
-class SoupConfig(Config):
-    """Options of ``plaudit soup``."""
+class SoupConfig(AskingOptions):
+    """Options of ``plaudit soup``; weights are summed in float32."""
 
     policies: dict[str, str] = Field(min_length=2)
     """The policies by name, artifacts or models that began from one model."""
@@ -46,34 +50,10 @@ class SoupConfig(Config):
     """What every soup is scored under, by name, as in rl."""
     ancestor: str | None = None
     """The model they began from, scored beside them."""
-    shares: dict[str, NonNegative] = Field(default_factory=dict)
+    shares: dict[str, NonNegative] = Field(default={})
     """Of each policy in the soup that is kept as model; equal where not said."""
     intervals: Count = 4
     """Steps from one policy to another, at the ends of which soups are scored."""
-    dataset: str
-    """Prompts: a file, a pattern, a shipped name, or a hub's org/name."""
-    portion: Portion = WHOLE
-    """The conversations to ask, as a part of [0, 1]; none that a policy learned from."""
-    max_prompts: CountOrNone = 0
-    """Ask this many of the prompts, evenly spread; 0 asks all."""
-    max_prompt_length: Count = 512
-    """Tokens of a prompt; longer prompts are left out and counted."""
-    num_generations: Count = 1
-    """Answers of each soup to each prompt."""
-    max_completion_length: Count = 256
-    """Tokens of an answer."""
-    temperature: NonNegative = 1.0
-    """Divides the logits; 0 takes the likeliest token."""
-    sampling_slots: Count = 64
-    """Answers sampled at the same time."""
-    micro_batch_tokens: Count = 8192
-    """Tokens (padding included) in one forward pass."""
-    device: Device = "cpu"
-    """Where to compute: cpu, cuda, or cuda:N."""
-    precision: Precision = "float32"
-    """What the models are loaded and computed in; weights are summed in float32."""
-    seed: int = 0
-    """Of sampling and of the intervals' resampling."""
 
     @model_validator(mode="after")
     def _refuse_what_does_not_apply(self) -> SoupConfig:
@@ -106,16 +86,14 @@ def inputs(config: SoupConfig) -> dict[str, Path]:
 def run(config: SoupConfig, output: Path) -> Artifact:
     began = time.monotonic()
     _check_ancestor(config)
-    first = next(iter(config.policies.values()))
-    tokenizer = _one_tokenizer(config)
-    renderer = Renderer(tokenizer, stop_ids(first, tokenizer))
-    loaded = load_prompts(config.dataset, portion=config.portion)
-    prompts = _spread(
-        prompts_within(loaded, renderer, config.max_prompt_length), config.max_prompts
-    )
+    (_, policy), *others = config.policies.items()
+    renderer = shared_renderer(policy, {f"policies.{name}": other for name, other in others})
+    prompts, available = prompts_to_ask(config, renderer)
+    if len({prompt.conversation for prompt in prompts}) < 2:
+        raise ValueError("dataset: one conversation to ask; an interval needs at least 2")
     loading = Loading(config.precision, config.device, False, config.micro_batch_tokens)
     scorer = open_sources(config.rewards, renderer, loading)
-    model = _load(config, first)
+    model = _load(config, policy)
     weights = {name: weights_of(_load(config, policy)) for name, policy in config.policies.items()}
     check_alike(weights)
     draft = open_draft("soup", config, inputs(config), output, began)
@@ -132,8 +110,8 @@ def run(config: SoupConfig, output: Path) -> Artifact:
         record["ancestor"] = _scored(config, scorer, before)
     write_json(draft.path / "soups.json", record)
     pour(model, list(weights.values()), _kept_shares(config))
-    save_model(model, tokenizer, draft.path / "model")
-    return draft.finish({"prompts": len(prompts), "available": len(loaded), **record})
+    save_model(model, renderer.tokenizer, draft.path / "model")
+    return draft.finish({"prompts": len(prompts), "available": available, **record})
 
 
 def _check_ancestor(config: SoupConfig) -> None:
@@ -156,30 +134,8 @@ def _check_ancestor(config: SoupConfig) -> None:
         )
 
 
-def _one_tokenizer(config: SoupConfig) -> PreTrainedTokenizerBase:
-    first, *others = config.policies
-    tokenizer = load_tokenizer(model_path(config.policies[first]))
-    for name in others:
-        if load_tokenizer(model_path(config.policies[name])).get_vocab() != tokenizer.get_vocab():
-            raise ValueError(f"policies.{name}: its tokenizer is not that of {first}")
-    return tokenizer
-
-
 def _load(config: SoupConfig, policy: str) -> PreTrainedModel:
     return load_language_model(policy, precision=config.precision, device=config.device)
-
-
-def _spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
-    """``count`` of the prompts, evenly spread; all of them for 0.
-
-    Raises:
-        ValueError: they are of one conversation only, so no interval can be given.
-    """
-    size = min(count or len(prompts), len(prompts))
-    chosen = [prompts[i] for i in np.linspace(0, len(prompts) - 1, size).round().astype(int)]
-    if len({prompt.conversation for prompt in chosen}) < 2:
-        raise ValueError("dataset: one conversation to ask; an interval needs at least 2")
-    return chosen
 
 
 def _answers(
