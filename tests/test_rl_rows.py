@@ -17,7 +17,7 @@ from plaudit.models import load_language_model
 from plaudit.objectives import ALGORITHMS
 from plaudit.records import Score
 from plaudit.sampling import LocalSampler, SamplingParams
-from plaudit.scoring import FunctionScorer
+from plaudit.scoring import FunctionScorer, RewardSources
 from plaudit.stages import rl
 from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
@@ -74,10 +74,12 @@ def gathered(config: RLConfig, rows: list[int], reward: str):
     assert tokenizer.pad_token_id is not None
     sampler = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
     reference = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
-    scorer = FunctionScorer(f"tests.test_rl_rows:{reward}")
+    scorer = RewardSources(
+        scorers={"reward_function": FunctionScorer(f"tests.test_rl_rows:{reward}")}
+    )
     sources = Sources(sampler=sampler, scorer=scorer, reference=reference)
     prompts = load_prompts(config.dataset)
-    control = Controllers.resume(config, {})
+    control = Controllers.resume(config, {}, {})
     found, _ = gather(config, prompts, np.array(rows), 0, sources, control)
     return found, sampler, scorer, prompts
 
