@@ -15,9 +15,10 @@ from plaudit.environments.calculator import calculator_tool
 from plaudit.learning.experience import Group, Shaping, assemble, weigh
 from plaudit.models import SeparateRoles, collate, load_language_model
 from plaudit.objectives import ALGORITHMS, PolicyOptimisation, gae
-from plaudit.records import Message, Messages, Prompt, Rollout, Score, Scored
+from plaudit.records import Invalid, Message, Messages, Prompt, Rollout, Score, Scored
 from plaudit.sampling import Continuation, LocalSampler, SamplingParams, Start
 from plaudit.scoring import rollout_trees
+from plaudit.scoring.composition import SpanScorer
 from plaudit.text import Renderer
 from tests.learning_trees import learner_for, separate_roles, weights_of
 from tests.test_text import CHATML, FORGETFUL, with_template
@@ -114,6 +115,25 @@ def test_a_response_is_the_row_that_its_messages_render_to(renderer: Renderer):
     assert rollout.ids.tolist() == expected.ids.tolist()
     assert rollout.written.tolist() == expected.mask.tolist()
     assert (rollout.text, rollout.finish_reason, rollout.policy_version) == ("It is 4.", "stop", 3)
+    assert renderer.text(rollout.ids[rollout.last_turn :]) == rollout.text
+
+
+def test_a_reward_of_a_span_reads_it_in_the_last_turn(nano: Renderer):
+    seen: list[Rollout] = []
+
+    class Watching:
+        def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
+            seen.extend(rollouts)
+            return [Score(value=1.0) for _ in rollouts]
+
+    answer = "the sum is 4 ok"
+    rollouts = scripted(nano, CALL, answer)
+    scorer = SpanScorer(
+        scorer=Watching(), cut=lambda text: (text.index("sum"), text.index(" ok")), renderer=nano
+    )
+    scorer.score(rollouts)
+    assert seen[0].text == "sum is 4" and not seen[0].messages
+    assert "sum is 4" in nano.text(seen[0].ids) and "calculator" not in nano.text(seen[0].ids)
 
 
 def test_the_policys_tokens_stand_as_it_wrote_them(nano: Renderer):
@@ -322,7 +342,7 @@ def test_the_loss_is_that_of_a_plain_sum_over_what_was_written():
             ratio = float((logprob_TV[at - 1, ids[0, at]] - rollout.logprobs[t]).exp())
             surrogates.append(-min(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage))
         total += np.mean(surrogates) / len(rollouts)
-    np.testing.assert_allclose(metrics["policy_loss"] * 1.0, total, rtol=1e-5)
+    np.testing.assert_allclose(metrics["policy_loss"], total, rtol=1e-5)
 
 
 def test_gae_carries_over_the_tokens_of_tools():

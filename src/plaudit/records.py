@@ -174,6 +174,12 @@ class Rollout:
             object.__setattr__(self, "written", np.ones(len(self.ids), bool))
         assert len(self.ids) == len(self.logprobs) == len(self.written), "one entry a token"
 
+    @property
+    def last_turn(self) -> int:
+        """Where its last turn, of which ``text`` is the text, begins in ``ids``."""
+        given = np.flatnonzero(~self.written)
+        return int(given[-1]) + 1 if len(given) else 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from plaudit.artifacts import Artifact, Draft, write_json, write_text
 from plaudit.config import Config
@@ -65,6 +65,12 @@ class BestOfNConfig(Config):
     """What the models are loaded and computed in."""
     seed: int = 0
     """Of sampling and of the intervals' resampling."""
+
+    @model_validator(mode="after")
+    def _keep_the_verifiers_name(self) -> BestOfNConfig:
+        if "verifier" in self.scorers:
+            raise ValueError("scorers.verifier: the verifier has that name; choose another")
+        return self
 
 
 CONFIG = BestOfNConfig

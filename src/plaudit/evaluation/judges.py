@@ -62,4 +62,4 @@ def _artifact_of(source: str) -> Artifact | None:
 
 def _weights(model: str) -> list[str]:
     """The hashes of a model's weights, by which it is known under any name."""
-    return [hash_file(file) for file in sorted(Path(model_path(model)).glob("*.safetensors"))]
+    return [hash_file(file) for file in sorted(Path(model_path(model)).rglob("*.safetensors"))]

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,14 +24,28 @@ from pydantic import Field, model_validator
 from scipy.special import expit
 
 from plaudit.artifacts import Artifact, Draft, read_artifact, write_json, write_text
+from plaudit.environments import (
+    EnvironmentOptions,
+    environment_inputs,
+    told_of_tools,
+    with_environment,
+)
 from plaudit.evaluation.comparison import check_conversations
 from plaudit.evaluation.dialogue import messages_of
 from plaudit.evaluation.judges import refuse_optimised_judge
 from plaudit.formats import local_inputs
 from plaudit.records import Invalid, Prompt, Rollout, Score
-from plaudit.sampling import AskingOptions, answer, prompts_to_ask, shared_renderer
+from plaudit.sampling import (
+    AskingOptions,
+    LocalSampler,
+    Sampler,
+    answer,
+    prompts_to_ask,
+    shared_renderer,
+)
 from plaudit.scoring import CheckOptions, Scorer, check_one_scorer, open_chosen_scorer
 from plaudit.statistics import Interval, cluster_bootstrap, win_rate
+from plaudit.text import Renderer
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +64,8 @@ class MeasureConfig(CheckOptions, AskingOptions):
     judge_scale: Literal["score", "chance"] = "score"
     """The judge's score as it is, or as the chance of "good" it stands for: 1 / (1 + exp(-score)),
     for a judge that learned from ratings."""
+    environment: EnvironmentOptions | None = None
+    """Answers of several turns, with tools; max_completion_length bounds an answer whole."""
     stages: dict[str, str] = Field(default_factory=dict)
     """The stages of the run by name, artifacts whose seconds are added to this one's own."""
 
@@ -85,13 +102,14 @@ class Side:
 
 
 def inputs(config: MeasureConfig) -> dict[str, Path]:
-    return local_inputs(
+    named = local_inputs(
         before=config.before,
         after=config.after,
         judge=config.judge,
         dataset=config.dataset,
         **{f"stages/{name}": stage for name, stage in config.stages.items()},
     )
+    return named | environment_inputs(config.environment)
 
 
 def run(config: MeasureConfig, output: Path) -> Artifact:
@@ -99,7 +117,9 @@ def run(config: MeasureConfig, output: Path) -> Artifact:
     if config.judge is not None:
         refuse_optimised_judge(config.judge, {"before": config.before, "after": config.after}, {})
     stages_seconds = _stages_seconds(config)
-    renderer = shared_renderer(config.before, {"after": config.after})
+    renderer = told_of_tools(
+        config.environment, shared_renderer(config.before, {"after": config.after})
+    )
     prompts, available = prompts_to_ask(config, renderer)
     check_conversations(prompts)
     scorer = open_chosen_scorer(
@@ -117,8 +137,9 @@ def run(config: MeasureConfig, output: Path) -> Artifact:
         inputs=inputs(config),
         began=began,
     )
+    around = partial(_surrounded, config, renderer)
     before, after = (
-        _scored(config, scorer, answer(config, model, renderer, prompts))
+        _scored(config, scorer, answer(config, model, renderer, prompts, around=around))
         for model in (config.before, config.after)
     )
     found = compare(before, after, seed=config.seed)
@@ -163,6 +184,10 @@ def told(metric: str, found: dict[str, Interval]) -> str:
         f"{metric}: before {shown['before']}, after {shown['after']}, "
         f"difference {shown['difference']}; intervals at 95 %"
     )
+
+
+def _surrounded(config: MeasureConfig, renderer: Renderer, engine: LocalSampler) -> Sampler:
+    return with_environment(config.environment, engine, renderer)
 
 
 def _scored(config: MeasureConfig, scorer: Scorer, rollouts: Sequence[Rollout]) -> Side:
@@ -228,4 +253,5 @@ def _samples(prompts: Sequence[Prompt], before: Side, after: Side) -> str:
 
 def _shown(rollout: Rollout, score: Score | Invalid) -> dict[str, Any]:
     said = {"invalid": score.reason} if isinstance(score, Invalid) else {"score": score.value}
-    return {"text": rollout.text, **said}
+    turns = [message.model_dump(mode="json") for message in rollout.messages]
+    return {"text": rollout.text, **({"turns": turns} if turns else {}), **said}

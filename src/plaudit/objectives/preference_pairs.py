@@ -141,7 +141,7 @@ def tdpo(pairs: Pairs, *, sequence_kl: Sides, beta: float, tdpo_alpha: float) ->
 
 
 def wpo(pairs: Pairs, *, log_confidence: Sides, beta: float) -> Tensor:
-    """``w(y_w) w(y_l)`` times DPO, the product at most 1 (Zhou et al. 2024).
+    """``w(y_w) w(y_l)`` times DPO (Zhou et al. 2024, equation 2).
 
     ``w = exp(mean_t (log pi(y_t) - log sum_v pi(v)^2))``, without gradient: a response the policy
     itself would hardly write counts less.
@@ -149,7 +149,7 @@ def wpo(pairs: Pairs, *, log_confidence: Sides, beta: float) -> Tensor:
     Args:
         log_confidence: ``log w`` of both sides.
     """
-    weight_Q = (log_confidence.chosen_Q + log_confidence.rejected_Q).detach().exp().clamp(max=1)
+    weight_Q = (log_confidence.chosen_Q + log_confidence.rejected_Q).detach().exp()
     return weight_Q * dpo(pairs, beta=beta)
 
 
@@ -210,12 +210,13 @@ def f_dpo_js(pairs: Pairs, *, beta: float) -> Tensor:
     return _by_divergence(lambda a: -softplus(-a), pairs, beta)
 
 
-def f_dpo_alpha(pairs: Pairs, *, beta: float, f_alpha_divergence_coef: float) -> Tensor:
+def f_dpo_alpha(pairs: Pairs, *, beta: float, f_alpha: float) -> Tensor:
     """DPO under an alpha divergence: ``(1 - exp(-alpha a)) / alpha`` (Wang et al. 2023).
 
-    Forward KL at ``alpha = 1``; reverse KL, which is DPO, as ``alpha`` goes to 0.
+    Forward KL at ``alpha = 1``; reverse KL, which is DPO, as ``alpha`` goes to 0. TRL's
+    ``f_alpha_divergence_coef`` is ``1 - alpha``.
     """
-    alpha = f_alpha_divergence_coef
+    alpha = f_alpha
     return _by_divergence(lambda a: -torch.expm1(-alpha * a) / alpha, pairs, beta)
 
 

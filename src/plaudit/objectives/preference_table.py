@@ -99,7 +99,7 @@ PREFERENCE_LOSSES: Mapping[str, PreferenceLoss] = {
     ),
     "f_dpo_forward_kl": PreferenceLoss(pair.f_dpo_forward_kl, {"beta": 0.1}),
     "f_dpo_js": PreferenceLoss(pair.f_dpo_js, {"beta": 0.1}),
-    "f_dpo_alpha": PreferenceLoss(pair.f_dpo_alpha, {"beta": 0.1, "f_alpha_divergence_coef": 0.5}),
+    "f_dpo_alpha": PreferenceLoss(pair.f_dpo_alpha, {"beta": 0.1, "f_alpha": 0.5}),
     "discopop": PreferenceLoss(pair.discopop, {"beta": 0.1, "discopop_tau": 0.05}),
     "orpo": PreferenceLoss(free.orpo, {"orpo_lambda": 0.1}, per_token=True, **_FREE),
     "simpo": PreferenceLoss(free.simpo, {"beta": 2.0, "simpo_gamma": 1.0}, per_token=True, **_FREE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +14,7 @@ from plaudit.models.devices import Device
 from plaudit.models.loading import Precision
 from plaudit.records import Prompt, Rollout
 from plaudit.sampling.local import LocalSampler
-from plaudit.sampling.rollouts import SamplingParams
+from plaudit.sampling.rollouts import Sampler, SamplingParams
 from plaudit.text import Renderer, load_tokenizer, prompts_within
 
 
@@ -77,11 +77,21 @@ def prompts_to_ask(options: AskingOptions, renderer: Renderer) -> tuple[list[Pro
 
 
 def answer(
-    options: AskingOptions, model: str, renderer: Renderer, prompts: Sequence[Prompt]
+    options: AskingOptions,
+    model: str,
+    renderer: Renderer,
+    prompts: Sequence[Prompt],
+    *,
+    around: Callable[[LocalSampler], Sampler] | None = None,
 ) -> list[Rollout]:
-    """The model's answers, ``num_generations`` to each prompt, those of one prompt together."""
+    """The model's answers, ``num_generations`` to each prompt, those of one prompt together.
+
+    Args:
+        around: puts the engine into an environment; where not said, it answers in one turn.
+    """
     loaded = load_language_model(model, precision=options.precision, device=options.device)
-    sampler = LocalSampler(loaded, renderer, slots=options.sampling_slots)
+    engine = LocalSampler(loaded, renderer, slots=options.sampling_slots)
+    sampler = engine if around is None else around(engine)
     params = SamplingParams(
         max_tokens=options.max_completion_length,
         temperature=options.temperature,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from plaudit.models.forward import layout_of
 from plaudit.records import FinishReason, Prompt, Rollout
 from plaudit.sampling.rollouts import SamplingParams, sequence_seed
 from plaudit.sampling.tokens import choose_tokens
@@ -30,6 +31,9 @@ class MixtureSampler:
         first, second: ``a`` and ``b``, causal language models of one vocabulary.
         share: the second's share; 0 samples from the first.
         slots: sequences sampled at the same time.
+
+    Raises:
+        ValueError: a model carries a state from token to token, which padding would change.
     """
 
     def __init__(
@@ -41,6 +45,8 @@ class MixtureSampler:
         share: float,
         slots: int = 64,
     ) -> None:
+        if "rows" in (layout_of(first), layout_of(second)):
+            raise ValueError("nash_md: models with a state (Mamba, Jamba) cannot be mixed")
         self._models = {first: 1.0 - share, second: share}
         self._renderer = renderer
         self._slots = slots

@@ -11,8 +11,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.scoring.protocol import Scorer
 from plaudit.text import Renderer
@@ -129,16 +127,13 @@ def _last_span(pattern: str, text: str) -> tuple[int, int] | None:
 
 
 def _part(rollout: Rollout, begin: int, end: int, renderer: Renderer) -> Rollout:
-    """The rollout with only the tokens that hold characters ``begin`` to ``end``, and the stop.
-
-    A rollout's text is that of its last turn, which begins after the last token of context.
-    """
-    context = np.flatnonzero(~rollout.written)
-    turn = int(context[-1]) + 1 if len(context) else 0
-    counts = range(turn, len(rollout.ids) + 1)
-    characters = lambda n: len(renderer.text(rollout.ids[turn:n]))  # noqa: E731
-    first = max(0, bisect_left(counts, begin + 1, key=characters) - 1)
-    last = bisect_left(counts, end, key=characters)
+    """The rollout with only the tokens of its last turn that hold characters ``begin`` to ``end``,
+    and the stop."""
+    turn = rollout.last_turn
+    counts = range(len(rollout.ids) - turn + 1)
+    written = lambda n: len(renderer.text(rollout.ids[turn : turn + n]))  # noqa: E731
+    first = max(0, bisect_left(counts, begin + 1, key=written) - 1)
+    last = bisect_left(counts, end, key=written)
     kept = list(range(turn + first, turn + last))
     if rollout.finish_reason == "stop":
         kept.append(len(rollout.ids) - 1)

@@ -50,24 +50,17 @@ def read_text(
     template cannot render, or that is longer than the model's context, is invalid.
     """
     trees, invalid = [], {}
-    numbered = groupby(enumerate(rollouts), key=lambda pair: id(pair[1].prompt))
-    for _, same in numbered:
-        branches: list[Tokens] = []
-        prompt_P = np.zeros(0, np.int32)
+    for _, same in groupby(enumerate(rollouts), key=lambda pair: id(pair[1].prompt)):
+        read = []
         for place, rollout in same:
-            try:
-                prompt_P = renderer.prompt(rollout.prompt.content)
-                branch = _response(rollout, renderer)
-            except ValueError as error:
-                invalid[place] = Invalid(reason=f"the reward model cannot read it: {error}")
-                continue
-            if context_tokens and len(prompt_P) + len(branch.ids) > context_tokens:
-                invalid[place] = Invalid(reason="longer than the reward model's context")
-                continue
-            branches.append(branch)
-            prompt_id = rollout.prompt.id
-        if branches:
-            trees.append(Tree(id=prompt_id, prompt_P=prompt_P, branches=tuple(branches)))
+            tree = _tree(rollout, renderer, context_tokens)
+            if isinstance(tree, Invalid):
+                invalid[place] = tree
+            else:
+                read.append(tree)
+        if read:
+            branches = tuple(tree.branches[0] for tree in read)
+            trees.append(replace(read[0], branches=branches))
     return Reading(trees, invalid)
 
 
@@ -92,6 +85,17 @@ def under_rule(rollouts: Sequence[Rollout], rule: str) -> list[Rollout]:
     """The rollouts as answers to prompts that state the rule; those of one prompt stay together."""
     stated = {id(r.prompt): with_rule(r.prompt, rule) for r in rollouts}
     return [replace(r, prompt=stated[id(r.prompt)]) for r in rollouts]
+
+
+def _tree(rollout: Rollout, renderer: Renderer, context_tokens: int | None) -> Tree | Invalid:
+    try:
+        prompt_P = renderer.prompt(rollout.prompt.content)
+        branch = _response(rollout, renderer)
+    except ValueError as error:
+        return Invalid(reason=f"the reward model cannot read it: {error}")
+    if context_tokens and len(prompt_P) + len(branch.ids) > context_tokens:
+        return Invalid(reason="longer than the reward model's context")
+    return Tree(id=rollout.prompt.id, prompt_P=prompt_P, branches=(branch,))
 
 
 def _response(rollout: Rollout, renderer: Renderer) -> Tokens:

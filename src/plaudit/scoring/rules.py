@@ -42,10 +42,10 @@ class ToolCallScorer:
 
 
 class LengthScorer:
-    """Tokens of a response; with a negative weight a penalty for each."""
+    """Tokens the policy wrote of a response; with a negative weight a penalty for each."""
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
-        return [Score(value=float(len(rollout.ids))) for rollout in rollouts]
+        return [Score(value=float(rollout.written.sum())) for rollout in rollouts]
 
 
 class RepetitionScorer:

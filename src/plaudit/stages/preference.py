@@ -75,7 +75,8 @@ def _fit(
     labels = UpdateLabels.of(config.terms, checkpoint.controllers)
     with Recorder(draft, total_steps=order.steps, start=checkpoint.step) as recorder:
         for step in range(checkpoint.step, order.steps):
-            batch, met = (_rows(trees, order.batch(step)) for trees in data)
+            rows = order.batch(step)
+            batch, met = ([trees[row] for row in rows] if trees else [] for trees in data)
             batch, met = reference.label(batch, learner), reference.label(met, learner)
             batch, labels = labels.label(batch, met, learner)
             metrics = learner.update(weighed(batch), objective)
@@ -84,10 +85,6 @@ def _fit(
             if checkpoints.due(step + 1) and step + 1 < order.steps:
                 reference.save(step + 1)
                 checkpoints.save(step + 1, learner, labels.as_dict())
-
-
-def _rows(trees: Sequence[Tree], rows: Sequence[int]) -> list[Tree]:
-    return [trees[row] for row in rows] if trees else []
 
 
 def _asks_for(config: PreferenceConfig, label: str) -> bool:

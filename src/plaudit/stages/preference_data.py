@@ -36,7 +36,7 @@ def read_trees(config: PreferenceConfig, renderer: Renderer) -> list[Tree]:
             )
         kept = [_rated(tree) if "response" in units else _only_paired(tree) for tree in kept]
     for term in config.terms:
-        _check_labels(term, kept, config.dataset)
+        check_labels(term, kept, config.dataset)
     return [_ranked(tree) for tree in kept] if "ranking" in units else kept
 
 
@@ -125,7 +125,12 @@ def _with_branches(tree: Tree, used: np.ndarray) -> Tree:
     return replace(tree, branches=tuple(tree.branches[k] for k in used), branch=branch, pair=pair)
 
 
-def _check_labels(term: PreferenceTerm, trees: Sequence[Tree], dataset: str) -> None:
+def check_labels(term: PreferenceTerm, trees: Sequence[Tree], dataset: str) -> None:
+    """Refuse soft labels where the loss reads hard ones only.
+
+    Raises:
+        ValueError: a preference's probability is below 1.
+    """
     if term.row.labels != "hard":
         return
     for tree in trees:

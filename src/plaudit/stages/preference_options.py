@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -43,8 +45,8 @@ class LossOptions(Config):
     """dpop: weight of the better response's fall below the reference."""
     tdpo_alpha: NonNegative | None = None
     """tdpo: weight of the difference in KL to the reference."""
-    f_alpha_divergence_coef: Positive | None = None
-    """f_dpo_alpha: which divergence; 1 is forward KL, near 0 reverse KL."""
+    f_alpha: Positive | None = None
+    """f_dpo_alpha: which divergence; 1 is forward KL, near 0 reverse KL (1 - TRL's coefficient)."""
     discopop_tau: Positive | None = None
     """discopop: temperature of the blend between logistic and exponential."""
     orpo_lambda: NonNegative | None = None
@@ -137,17 +139,33 @@ class PreferenceConfig(LossOptions, ModelOptions, AdapterOptions, TrainingOption
         return self
 
 
+_TRL_NAMES = {
+    "sigmoid": "dpo",
+    "sigmoid_norm": "dpo_norm",
+    "exo_pair": "exo",
+    "nca_pair": "nca",
+    "sppo_hard": "sppo",
+    "sft": "nll",
+}
+
+
 def find_loss(name: str) -> PreferenceLoss:
-    """A row of the table, or the user's own: ``package.module:name``, installed or in the path.
+    """A row of the table, or the user's own: ``package.module:name``, installed or in the
+    working directory.
 
     Raises:
         ValueError: there is none.
     """
     module, separator, attribute = name.partition(":")
     if not separator:
+        if name in _TRL_NAMES:
+            raise ValueError(f"loss: TRL's {name} is called {_TRL_NAMES[name]} here")
         if name not in PREFERENCE_LOSSES:
             raise ValueError(f"loss: {name} is not known{nearest(name, PREFERENCE_LOSSES)}")
         return PREFERENCE_LOSSES[name]
+    # The plaudit command, unlike python, does not look in the working directory.
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

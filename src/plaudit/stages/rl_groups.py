@@ -72,10 +72,12 @@ class CorrectionOptions(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_the_published_bounds(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _take_the_published_bounds(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
         bounds = {"truncate": {"cap": 2.0}, "mask": {"cap": 2.0, "floor": 0.5}}
         given = {name: value for name, value in values.items() if value is not None}
-        return {**bounds.get(given.get("kind", "truncate"), {}), **given}
+        return {**bounds.get(str(given.get("kind", "truncate")), {}), **given}
 
     @model_validator(mode="after")
     def _refuse_bounds_that_are_not_read(self) -> CorrectionOptions:

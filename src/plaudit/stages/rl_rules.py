@@ -35,7 +35,7 @@ BARE_K3 = (
 
 def with_row_settings(values: dict[str, Any]) -> dict[str, Any]:
     """The options as given, those left unset taken from the algorithm's row."""
-    row = ALGORITHMS.get(values.get("algorithm", "grpo"))
+    row = ALGORITHMS.get(str(values.get("algorithm", "grpo")))
     if row is None:
         return values
     given = {name: value for name, value in values.items() if value is not None}
