@@ -118,7 +118,7 @@ def test_a_judge_gives_chances(base: str, pairs: str, reward: Artifact, tmp_path
     )  # fmt: skip
     low, point, high = measured.metrics["before"]
     assert 0 < low < point < high < 1
-    assert measured.metrics["difference"] == [0.0, 0.0, 0.0]
+    assert tuple(measured.metrics["difference"]) == (0.0, 0.0, 0.0)
     assert measured.metrics["prompts"] == 6
 
 

@@ -22,7 +22,7 @@ from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
 
 FUNCTION = {"reward_function": "tests.small:count_of_e"}
 SHORT = {
-    "max_steps": 8, "batch_size": 8, "max_completion_length": 10, "learning_rate": 3e-3, **FUNCTION,
+    "max_steps": 8, "batch_size": 8, "max_completion_length": 10, "learning_rate": 1e-2, **FUNCTION,
 }  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def test_a_mixtures_logprobs_are_those_of_the_formula(players):
         {"algorithm": "dpo", "num_generations": 4},
         {"algorithm": "dpo", "loss": "ipo", "beta": 0.5, "lora_r": 4, "learning_rate": 2e-2},
         {"algorithm": "xpo", "xpo_alpha": 1e-3},
-        {"algorithm": "nash_md", "judgment": "soft", "beta": 0.01, "learning_rate": 1e-2},
+        {"algorithm": "nash_md", "judgment": "soft", "beta": 0.01},
     ],
     ids=lambda options: f"{options['algorithm']}-{options.get('loss', '')}",
 )

@@ -20,7 +20,7 @@ from plaudit.stages.sample_options import SampleConfig
 from plaudit.stages.sample_rows import kept, rows_of
 from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
 
-SHORT = {"max_completion_length": 24, "num_generations": 6, "save_prompts": 4}
+SHORT = {"max_completion_length": 32, "num_generations": 6, "save_prompts": 4}
 PROMPT = Prompt(id="p", conversation="p", content="2 + 2 =", columns={"answer": "4"})
 
 
@@ -40,7 +40,7 @@ def polite(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     ]
     sft = run_stage(
         "sft", place / "sft", model=str(base), dataset=write_rows(place / "sft.jsonl", rows),
-        learning_rate=1e-2, batch_size=8, num_train_epochs=8,
+        learning_rate=5e-3, batch_size=8, num_train_epochs=8,
     )  # fmt: skip
     return str(sft.path), write_rows(place / "pairs.jsonl", polite_pairs(12))
 

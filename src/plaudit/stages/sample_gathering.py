@@ -24,7 +24,8 @@ class Candidate(NamedTuple):
 
     def shown(self) -> dict[str, Any]:
         """Without the keys that say nothing."""
-        return {key: value for key, value in self._asdict().items() if value not in (None, False)}
+        said = self._asdict().items()
+        return {key: value for key, value in said if value is not None and value is not False}
 
 
 @dataclass(frozen=True, kw_only=True)
