@@ -61,6 +61,11 @@ def written(renderer: Renderer, text: str, *, stopped: bool = True, prompt=None)
     )
 
 
+def of_tokens(rollout: Rollout, ids: list[int]) -> Rollout:
+    logprobs, mask = np.zeros(len(ids), np.float32), np.ones(len(ids), bool)
+    return replace(rollout, ids=np.array(ids, np.int32), logprobs=logprobs, written=mask)
+
+
 class Recording:
     """Says the same of everything, and remembers what it was shown."""
 
@@ -119,7 +124,7 @@ def test_the_last_answer_counts_and_thinking_ends_once(renderer):
 
 def test_cosine_lengths_go_from_one_end_to_the_other(renderer):
     def said(value: float, tokens: int, stopped: bool = True) -> float:
-        rollout = replace(written(renderer, "x", stopped=stopped), ids=np.zeros(tokens, np.int32))
+        rollout = of_tokens(written(renderer, "x", stopped=stopped), [0] * tokens)
         scorer = CosineLengthScorer(
             scorer=Recording(value), max_tokens=100, right_short=2.0, right_long=1.0,
             wrong_short=-10.0, wrong_long=0.0, exceeded=-10.0,
@@ -137,10 +142,10 @@ def test_cosine_lengths_go_from_one_end_to_the_other(renderer):
 
 
 def test_lengths_and_repetitions_are_counted(renderer):
-    rollout = replace(written(renderer, "x"), ids=np.array([1, 2, 3, 1, 2, 3, 9]))
+    rollout = of_tokens(written(renderer, "x"), [1, 2, 3, 1, 2, 3, 9])
     assert LengthScorer().score([rollout]) == [Score(value=7.0)]
     assert RepetitionScorer().score([rollout]) == [Score(value=pytest.approx(1 / 5))]
-    assert RepetitionScorer().score([replace(rollout, ids=np.array([1]))]) == [Score(value=0.0)]
+    assert RepetitionScorer().score([of_tokens(rollout, [1])]) == [Score(value=0.0)]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_judge_that_was_one_of_the_rewards_is_refused(
 ):
     rewards = {"e": {"rule": "length"}, "helpful": {"reward_model": reward_model}}
     run = run_rl(base, pairs, tmp_path / "rl", rewards=rewards, max_steps=1)
-    with pytest.raises(ValueError, match="the reward helpful of p, which was optimised"):
+    with pytest.raises(ValueError, match="the reward of p, which was optimised"):
         run_stage("evaluate", tmp_path / "e", baseline=base, policies={"p": str(run.path)},
                   judge=reward_model, dataset=pairs)  # fmt: skip
 
@@ -134,18 +134,28 @@ def test_a_cut_run_goes_on_with_its_multiplier_bit_for_bit(
 
 
 def test_a_constraint_is_satisfied_in_the_end(base: str, pairs: str, tmp_path: Path):
-    """Nothing but the cost moves this policy: its answers must come down to four tokens."""
+    """Nothing but the cost moves this policy, and no further than to the limit's other side."""
     rewards = {
         "nothing": {"function": "tests.test_rewards:nothing"},
-        "tokens": {"rule": "length", "weight": 1.0},
+        "lack": {"function": "tests.test_rewards:lack_of_e"},
     }
-    say = {"method": "constrained", "limits": {"tokens": 4.0}, "multiplier": 0.1, "cost_decay": 0.5}
+    say = {"method": "constrained", "limits": {"lack": 0.8}, "multiplier_rate": 2.0}
     run = run_rl(base, pairs, tmp_path / "rl", rewards=rewards, combine=say, max_steps=20,
-                 learning_rate=2e-2, beta=0.0, algorithm="rloo")  # fmt: skip
+                 batch_size=8, num_generations=8, learning_rate=2e-2, beta=0.0,
+                 algorithm="rloo")  # fmt: skip
     rows = read_metrics(run.path)
-    assert rows[0]["reward/tokens"] > 7
-    assert sum(row["reward/tokens"] for row in rows[-3:]) / 3 <= 4.0
-    assert rows[-1]["multiplier/tokens"] < max(row["multiplier/tokens"] for row in rows)
+    assert rows[0]["reward/lack"] > 0.85
+    assert sum(row["reward/lack"] for row in rows[-3:]) / 3 <= 0.8
+    assert rows[-1]["multiplier/lack"] < max(row["multiplier/lack"] for row in rows)
+
+
+def lack_of_e(prompts: list, completions: list, **columns: list) -> list[float]:
+    texts = [completion[0]["content"] for completion in completions]
+    return [1 - text.count("e") / max(4, len(text)) for text in texts]
+
+
+def count_of_a(prompts: list, completions: list, **columns: list) -> list[float]:
+    return [float(completion[0]["content"].count("a")) for completion in completions]
 
 
 def nothing(prompts: list, completions: list, **columns: list) -> list[float]:
@@ -156,12 +166,12 @@ def nothing(prompts: list, completions: list, **columns: list) -> list[float]:
 def test_every_combination_trains(base: str, pairs: str, tmp_path: Path, method: str):
     rewards = {
         "e": {"function": "tests.small:count_of_e", "normalisation": "sigmoid"},
-        "repeats": {"rule": "repetition", "normalisation": "min_max"},
+        "a": {"function": "tests.test_rewards:count_of_a", "normalisation": "min_max"},
     }
     say = {"method": method} | ({"safety": "e"} if method == "gated" else {})
     run = run_rl(base, pairs, tmp_path / "rl", rewards=rewards, combine=say)
     rows = read_metrics(run.path)
-    assert {"reward/e", "reward/repeats"} < set(rows[0])
+    assert {"reward/e", "reward/a"} < set(rows[0])
     assert all(row["grad_norm/policy"] > 0 for row in rows)
 
 

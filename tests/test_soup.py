@@ -126,7 +126,10 @@ def test_the_ends_of_a_soup_answer_as_its_policies_do(trained: dict[str, str], t
 
 FAULTS = {
     "another ancestor": ({"policies": {"e": "{e}", "stranger": "{stranger}"}}, "from one model"),
-    "a share of nobody": ({"shares": {"f": 1}}, "shares: f is none of policies; did you mean"),
+    "a share of nobody": (
+        {"shares": {"f": 1}},
+        "shares: f is none of policies; there are e",
+    ),
     "no share": ({"shares": {"e": 0}}, "shares: all are 0"),
     "a weight": ({"rewards": {"e": COUNT_E | {"weight": 2}}}, "rewards.e: soups are shown as"),
     "running": ({"rewards": {"e": COUNT_E | {"normalisation": "running"}}}, "rewards.e: soups"),

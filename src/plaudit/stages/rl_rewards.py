@@ -29,6 +29,7 @@ from plaudit.scoring import (
     inside,
     load_tools,
     open_reward_model,
+    open_verifier,
 )
 from plaudit.stages.options import Count, Positive, Share
 from plaudit.text import Renderer
@@ -216,8 +217,6 @@ def _scorer(source: SourceOptions, renderer: Renderer, loading: Loading) -> Scor
     if source.rule is not None:
         return RULES[source.rule]()
     assert source.verifier is not None
-    from plaudit.scoring import open_verifier  # pyright: ignore[reportAttributeAccessIssue]
-
     return open_verifier(source.verifier, source.options)
 
 
