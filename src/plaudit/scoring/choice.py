@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from plaudit.config import Config
 from plaudit.models.loading import Precision
 from plaudit.scoring.functions import FunctionScorer
+from plaudit.scoring.opening import open_reward_model
 from plaudit.scoring.protocol import Scorer
-from plaudit.scoring.reward_model import open_reward_model
 from plaudit.scoring.verified import open_verifier
 
 
