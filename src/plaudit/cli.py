@@ -19,8 +19,8 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 import plaudit
+from plaudit.catalogue import CATALOGUE
 from plaudit.mistakes import explain
-from plaudit.pipeline import STAGES
 
 app = typer.Typer(
     name="plaudit",
@@ -32,16 +32,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_SUMMARIES = {
-    "pretrain": "Make a small language model and its tokenizer from text.",
-    "sft": "Imitate demonstrations; loss on the assistant's tokens.",
-    "reward": "Learn a reward model from preferences and ratings.",
-    "preference": "Optimise a policy on preferences directly (DPO).",
-    "rl": "Optimise a policy against a reward (PPO, GRPO, RLOO).",
-    "verify": "Check responses by rule: mathematics, code, formats, calls.",
-    "evaluate": "Compare policies on held-out prompts under a judge.",
-    "report": "Write the report of a run as one HTML page.",
-}
 _HERE = Path(plaudit.__file__).parent
 _TEMPLATE = "starter"
 _HUB_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
@@ -63,7 +53,7 @@ class StageCommand(TyperCommand):
 
 
 def _stage_command(stage: str) -> None:
-    @app.command(stage, cls=StageCommand, help=_SUMMARIES[stage])
+    @app.command(stage, cls=StageCommand, help=CATALOGUE[stage].summary)
     def command(
         overrides: Overrides = None,
         config: Annotated[
@@ -77,7 +67,7 @@ def _stage_command(stage: str) -> None:
         run_stage(stage, overrides or [], config, output, dry_run)
 
 
-for _stage in STAGES:
+for _stage in CATALOGUE:
     _stage_command(_stage)
 
 

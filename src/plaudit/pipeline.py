@@ -21,31 +21,12 @@ from typing import Any
 from pydantic import Field
 
 from plaudit.artifacts import Artifact, State, check_output, read_artifact, state
+from plaudit.catalogue import CATALOGUE
 from plaudit.config import Config, apply_overrides, make_config, nearest, read_yaml
 
 log = logging.getLogger(__name__)
 
-STAGES: Mapping[str, str] = {
-    "pretrain": "plaudit.stages.pretrain",
-    "sft": "plaudit.stages.sft",
-    "reward": "plaudit.stages.reward",
-    "process": "plaudit.stages.process",
-    "step_labels": "plaudit.stages.step_labels",
-    "average": "plaudit.stages.average",
-    "ensemble": "plaudit.stages.ensemble",
-    "arithmetic": "plaudit.stages.arithmetic",
-    "best_of_n": "plaudit.evaluation.best_of_n",
-    "preference": "plaudit.stages.preference",
-    "sample": "plaudit.stages.sample",
-    "rl": "plaudit.stages.rl",
-    "verify": "plaudit.stages.verify",
-    "soup": "plaudit.stages.soup",
-    "online": "plaudit.stages.online",
-    "measure": "plaudit.evaluation.measure",
-    "evaluate": "plaudit.evaluation.evaluate",
-    "front": "plaudit.evaluation.front",
-    "report": "plaudit.evaluation.report",
-}
+STAGES: Mapping[str, str] = {name: stage.module for name, stage in CATALOGUE.items()}
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"\w[\w-]*")

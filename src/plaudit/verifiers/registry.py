@@ -61,7 +61,7 @@ def _imported(name: str) -> Callable[..., float | Invalid]:
         )
     module, _, function = VERIFIERS.get(name, name).partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
+        found: Any = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"verifier {name}: cannot be imported ({error})") from error
     if not callable(found):
