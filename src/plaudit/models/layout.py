@@ -154,8 +154,8 @@ def _row(prompt: np.ndarray, tree: Tree, which: Sequence[int]) -> _Row:
         written.append((start + np.arange(length))[branch.mask])
         start += length
         end.append(start - 1)
-    flat = (np.concatenate(parts) for parts in (ids, positions, segments))
-    return _Row(*flat, predict, written, end)
+    join = np.concatenate
+    return _Row(join(ids), join(positions), join(segments), predict, written, end)
 
 
 def _with_starts(trees: Sequence[Tree]) -> Iterator[tuple[Tree, int]]:

@@ -97,8 +97,9 @@ def with_length_slopes(learner: Learner, trees: Sequence[Tree]) -> list[Tree]:
     """What ODIN's length loss wants of the scores, as they are before the update."""
     outputs = learner.forward(trees, ["reward.head_scores"])
     scores_SH = torch.as_tensor(np.concatenate([o["reward.head_scores"] for o in outputs]))
+    quality_S, head_S = scores_SH.unbind(1)
     lengths = np.concatenate([tree.tokens_per_branch_K for tree in trees])
-    slopes = length_slopes(*scores_SH.T, torch.as_tensor(lengths, dtype=torch.float64))
+    slopes = length_slopes(quality_S, head_S, torch.as_tensor(lengths, dtype=torch.float64))
     cuts = np.cumsum([len(tree.branches) for tree in trees])[:-1]
     parts = (np.split(slope_S.numpy(), cuts) for slope_S in slopes[:2])
     return [
