@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -29,7 +30,7 @@ def json_schema(
         answer_column: where to find the value it must equal as well.
     """
     value = expected(columns, column)
-    schema = json.loads(value) if isinstance(value, str) else value
+    schema: Any = json.loads(value) if isinstance(value, str) else value
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
