@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from plaudit.artifacts import Artifact, write_text
 from plaudit.config import Config
@@ -32,7 +31,7 @@ class VerifyConfig(Config):
 
     verifier: str
     """A verifier's name (math, python_tests, ...), or a function, package.module:name."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = {}
     """The verifier's own options, and workers and deadline_seconds."""
     dataset: str
     """Responses with their prompts: rows of prompt and completion, or messages, and the columns the
