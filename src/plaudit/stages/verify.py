@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from plaudit.artifacts import Artifact, write_text
 from plaudit.config import Config
@@ -31,7 +32,7 @@ class VerifyConfig(Config):
 
     verifier: str
     """A verifier's name (math, python_tests, ...), or a function, package.module:name."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """The verifier's own options, and workers and deadline_seconds."""
     dataset: str
     """Responses with their prompts: rows of prompt and completion, or messages, and the columns the
