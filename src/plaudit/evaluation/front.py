@@ -28,7 +28,7 @@ class FrontConfig(Config):
 
     soup: str
     """The artifact of the soup stage."""
-    rewards: list[str] = Field(default_factory=list)
+    rewards: list[str] = Field(default=[])
     """The two rewards to draw, across and upwards; the first two where not said."""
     title: str = ""
     """The drawing's headline."""
