@@ -61,8 +61,8 @@ def arithmetic_text(rng: Random, *, largest: int = 99, tagged: float = 0.2) -> d
     """A sum as it stands in a mixed lot of texts, to pretrain a small base model on.
 
     Most work the sum out digit by digit and then state it, some only state it, or nothing; a share
-    ``tagged`` has R1's tags, and of these half work it out and half only guess, and guess wrong. ``conversation`` is the question, by
-    which a portion of ``arithmetic`` can be held out here too.
+    ``tagged`` has R1's tags, and of these half work it out and half only guess, and guess wrong.
+    ``conversation`` is the question, by which a portion of ``arithmetic`` can be held out here too.
     """
     a, b = _operands(rng, largest)
     question = _question(a, b)
