@@ -37,7 +37,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(INSTALL) --editable ".[dev]"
+	$(INSTALL) --editable ".[dev,tasks,parity]"
 	@touch $@
 
 clean:

@@ -107,6 +107,12 @@ def test_a_plan_changes_with_stage_config_and_what_the_inputs_hold(tmp_path: Pat
     assert not is_done(output, **plan)
 
 
+def test_what_a_cut_left_half_written_is_removed(tmp_path: Path):
+    (draft(tmp_path / "sft").path / ".clock.json.1.tmp").write_text("{")
+    assert not list(draft(tmp_path / "sft").path.glob("*.tmp"))
+    assert not list(draft(tmp_path / "sft").path.glob(".*.tmp"))
+
+
 def test_a_draft_of_the_same_plan_is_taken_up_and_another_thrown_away(tmp_path: Path):
     output = tmp_path / "out"
     (draft(output).path / "work").write_text("half")

@@ -125,3 +125,24 @@ def test_rewards_of_tool_use():
     assert rewarded("solves", needs_tool=False) == [0, 0, 1, 0, 0, 0]
     assert rewarded("solves", answer=None) == [None] * 6
     assert rewarded("calls_as_needed", needs_tool=None) == [None] * 6
+
+
+def test_a_model_is_measured_in_the_environment(orders: str, tmp_path: Path):
+    lengths = {"max_prompt_length": 32, "max_completion_length": 60}
+    measured = run_stage(
+        "measure",
+        tmp_path / "out",
+        before="plaudit/nano",
+        after="plaudit/nano",
+        metric="tools called where needed (share)",
+        dataset=orders,
+        reward_function="plaudit.environments.rewards:calls_as_needed",
+        environment=TOOLS,
+        **lengths,
+    )
+    summary = json.loads((measured.path / "summary.json").read_text())
+    assert summary["before"] == summary["after"] and summary["before"][1] > 0.3
+    lines = (measured.path / "samples.jsonl").read_text().splitlines()
+    answers = [a for line in lines for a in json.loads(line)["after"]]
+    called = ["tool" in [turn["role"] for turn in answer["turns"]] for answer in answers]
+    assert [float(c) for c in called] == [answer["score"] for answer in answers]

@@ -96,7 +96,7 @@ TIED = [
         (TIED, {"loss": "rao_kupper", "tie_probability": 0.5}),
         (RATED, {"loss": "none", "rating_loss": "regression"}),
         (RATED, {"loss": "none", "rating_loss": "ordinal", "rating_levels": 3}),
-        (RATED, {"loss": "none", "rating_loss": "classification"}),
+        (RATED, {"loss": "none", "rating_loss": "logistic"}),
     ],
     ids=lambda value: str(value.get("rating_loss", value.get("loss", "smooth")))
     if isinstance(value, dict) else "",

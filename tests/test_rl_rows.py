@@ -15,9 +15,9 @@ from plaudit.formats import load_prompts
 from plaudit.learning import read_metrics
 from plaudit.models import load_language_model
 from plaudit.objectives import ALGORITHMS
-from plaudit.records import Score
+from plaudit.records import Invalid
 from plaudit.sampling import LocalSampler, SamplingParams
-from plaudit.scoring import FunctionScorer
+from plaudit.scoring import FunctionScorer, RewardSources
 from plaudit.stages import rl
 from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
@@ -74,10 +74,12 @@ def gathered(config: RLConfig, rows: list[int], reward: str):
     assert tokenizer.pad_token_id is not None
     sampler = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
     reference = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
-    scorer = FunctionScorer(f"tests.test_rl_rows:{reward}")
+    scorer = RewardSources(
+        scorers={"reward_function": FunctionScorer(f"tests.test_rl_rows:{reward}")}
+    )
     sources = Sources(sampler=sampler, scorer=scorer, reference=reference)
     prompts = load_prompts(config.dataset)
-    control = Controllers.resume(config, {})
+    control = Controllers.resume(config, {}, {})
     found, _ = gather(config, prompts, np.array(rows), 0, sources, control)
     return found, sampler, scorer, prompts
 
@@ -122,8 +124,9 @@ def test_remax_knows_the_reward_of_the_greedy_answer(place: Path):
     assert len(found.rollouts) == 6, "greedy answers are no part of what is learned from"
     params = SamplingParams(max_tokens=6, temperature=0.0)
     greedy = sampler.sample([prompts[0], prompts[5]], 1, params)
-    for group, score in zip(found.groups, scorer.score(greedy), strict=True):
-        assert isinstance(score, Score) and group.baseline == score.value
+    for group, parts in zip(found.groups, scorer.score(greedy), strict=True):
+        assert not isinstance(parts, Invalid)
+        assert group.baseline == parts["reward_function"].value
 
 
 def test_a_star_po_asks_the_reference_the_same_each_time(place: Path):

@@ -39,7 +39,7 @@ def cut(tree: Tree) -> list[Tree]:
     ]
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "mamba"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "jamba"])
 def test_a_step_scores_what_the_response_cut_there_scores(family: str):
     roles = SeparateRoles({"reward": tiny_scalar_model(family, seed=3)}, trained=[])
     found_N = outputs(roles, "reward.step_scores", trees())

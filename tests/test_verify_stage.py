@@ -34,7 +34,8 @@ def test_verdicts_and_the_pass_rate_with_its_interval(tmp_path: Path):
         # Of every conversation one response is right, so resampling them changes nothing.
         "pass_rate": [0.5, 0.5, 0.5],
     }
-    verdicts = [json.loads(line) for line in (made.path / "verdicts.jsonl").open()]
+    lines = (made.path / "verdicts.jsonl").read_text().splitlines()
+    verdicts = [json.loads(line) for line in lines]
     assert verdicts[0] == {"prompt": "sums.jsonl:1", "value": 1.0}
     assert verdicts[1] == {"prompt": "sums.jsonl:2", "value": 0.0}
     assert verdicts[24]["invalid"] == "the prompt's row has no column answer"

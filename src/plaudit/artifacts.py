@@ -117,12 +117,13 @@ class Draft:
         path = draft_path(output)
         path.mkdir(parents=True, exist_ok=True)
         held = lock(path / LOCK)
-        if (before := _read_draft(path, PLAN)) != plan:
-            if before is not None:
-                log.info("%s: of other options or inputs, so thrown away", path)
-            for entry in path.iterdir():
-                if entry.name != LOCK:
-                    _remove(entry)
+        if (before := _read_draft(path, PLAN)) not in (None, plan):
+            log.info("%s: of other options or inputs, so thrown away", path)
+        for entry in path.iterdir():
+            # Or half written when the process was cut off.
+            if entry.name != LOCK and (before != plan or entry.suffix == ".tmp"):
+                _remove(entry)
+        if before != plan:
             write_json(path / PLAN, plan)
         return cls(
             path=path,

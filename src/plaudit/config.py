@@ -218,7 +218,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    return value if isinstance(value, str) and value else json.dumps(value, default=str)
+    plain = isinstance(value, str) and value.strip()
+    return value if plain else json.dumps(value, default=str)
 
 
 def _field_type(field: FieldInfo) -> str:

@@ -10,6 +10,7 @@ import http.client
 import ipaddress
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -86,14 +87,24 @@ def _post(url: str, arguments: dict[str, JsonValue], timeout_seconds: float) -> 
         headers={"Content-Type": "application/json"},
         method="POST",
     )
+    deadline = time.monotonic() + timeout_seconds
     try:
         with _opener.open(request, timeout=timeout_seconds) as response:
-            body = response.read(_MAX_BYTES + 1)
+            return _body(response, deadline).decode(errors="replace")
     except urllib.error.HTTPError as error:
         with error:
             raise ToolError(f"the service answered {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise ToolError(f"the service did not answer ({error})") from error
-    if len(body) > _MAX_BYTES:
-        raise ToolError(f"the service answered more than {_MAX_BYTES} bytes")
-    return body.decode(errors="replace")
+
+
+def _body(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """All of an answer; a socket's own time limit begins anew with every byte."""
+    body = b""
+    while part := response.read1(1 << 16):
+        body += part
+        if len(body) > _MAX_BYTES:
+            raise ToolError(f"the service answered more than {_MAX_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise TimeoutError("timed out")
+    return body

@@ -65,7 +65,7 @@ class MeasureConfig(CheckOptions, AskingOptions):
     """The judge's score as it is, or as the chance of "good" it stands for: 1 / (1 + exp(-score)),
     for a judge that learned from ratings."""
     environment: EnvironmentOptions | None = None
-    """Answers of several turns, with tools; max_completion_length bounds an answer whole."""
+    """Answers of several turns, with tools; the bound on tokens is on all turns together."""
     stages: dict[str, str] = Field(default_factory=dict)
     """The stages of the run by name, artifacts whose seconds are added to this one's own."""
 

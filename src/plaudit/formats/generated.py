@@ -60,9 +60,9 @@ def arithmetic(rng: Random, *, largest: int = 99) -> dict[str, Any]:
 def arithmetic_text(rng: Random, *, largest: int = 99, tagged: float = 0.2) -> dict[str, Any]:
     """A sum as it stands in a mixed lot of texts, to pretrain a small base model on.
 
-    Most only state the result; a share ``tagged`` has R1's tags, and of these half work the sum
-    out, digit by digit, and half only guess, and guess wrong. ``conversation`` is the question, by
-    which a portion of ``arithmetic`` can be held out here too.
+    Most work the sum out digit by digit and then state it, some only state it, or nothing; a share
+    ``tagged`` has R1's tags, and of these half work it out and half only guess, and guess wrong.
+    ``conversation`` is the question, by which a portion of ``arithmetic`` can be held out here too.
     """
     a, b = _operands(rng, largest)
     question = _question(a, b)
@@ -87,8 +87,10 @@ def worked_sum(a: int, b: int) -> str:
 
 _UNTAGGED: tuple[Callable[[int, int], str], ...] = (
     lambda a, b: f"{a + b}",
-    lambda a, b: f"{a + b}, that is {worked_sum(a, b)}",
     lambda a, b: "I do not know.",
+    lambda a, b: f"{worked_sum(a, b)}, so {a + b}",
+    lambda a, b: f"{worked_sum(a, b)}, so {a + b}",
+    lambda a, b: f"{worked_sum(a, b)}, so {a + b}",
 )
 _GENERATORS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "arithmetic": arithmetic,

@@ -27,7 +27,7 @@ from plaudit.objectives.reward_losses import (
 ComparisonLoss = Literal[
     "bradley_terry", "davidson", "rao_kupper", "plackett_luce", "top_1", "none"
 ]
-RatingLoss = Literal["classification", "regression", "ordinal"]
+RatingLoss = Literal["logistic", "regression", "ordinal"]
 Heads = Literal["one", "criteria", "length"]
 """One score; a head for each criterion, of which a branch has its own; or quality and length."""
 
@@ -53,7 +53,7 @@ class RewardModelling:
     """
 
     comparison: ComparisonLoss = "bradley_terry"
-    rating: RatingLoss = "classification"
+    rating: RatingLoss = "logistic"
     pointwise_coefficient: float = 1.0
     label_smoothing: float = 0.0
     tie_probability: float = 1 / 3

@@ -27,7 +27,6 @@ from plaudit.sandbox.syscalls import seccomp_filter
 
 _INSIDE = (Path(__file__).parent / "inside.py").read_text(encoding="utf-8")
 _MB, _KB = 1 << 20, 1 << 10
-_STARTING_SECONDS = 10.0
 
 
 class SandboxError(RuntimeError):
@@ -135,39 +134,40 @@ def _started(
     file: IO[bytes], length: int, limits: Limits, protection: Protection | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     bounds = [limits.memory_mb * _MB, limits.cpu_seconds, limits.folder_mb * _MB, length]
-    arguments = [str(bound) for bound in bounds]
     with contextlib.ExitStack() as stack:
-        files: tuple[int, ...] = ()
-        place = "/"
-        if protection == "bubblewrap":
-            files = (_filter_file(stack),)
-            command = bubblewrap_command(
-                python_command(_INSIDE, *arguments),
-                folder_bytes=limits.folder_mb * _MB,
-                seccomp_file=files[0],
-            )
-        elif protection == "landlock":
-            # Links are followed, since a rule is about what they name.
-            readable = [os.path.realpath(path) for path in (*readable_paths(), "/dev/urandom")]
-            arguments += [seccomp_filter(namespaces=False).hex(), *readable]
-            command = python_command(_INSIDE, *arguments)
-        else:
-            place = stack.enter_context(tempfile.TemporaryDirectory())
-            command = python_command(_INSIDE, *arguments)
+        filter_files = (_filter_file(stack),) if protection == "bubblewrap" else ()
+        place = stack.enter_context(tempfile.TemporaryDirectory()) if protection is None else "/"
         process = subprocess.Popen(
-            command,
+            _command(protection, [str(bound) for bound in bounds], limits, filter_files),
             stdin=file,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=place,
             env={**ENVIRONMENT, "TMPDIR": place},
-            pass_fds=files,
+            pass_fds=filter_files,
             start_new_session=True,
         )
         try:
             yield process
         finally:
             _end(process)
+
+
+def _command(
+    protection: Protection | None, bounds: list[str], limits: Limits, filter_files: tuple[int, ...]
+) -> list[str]:
+    if protection == "bubblewrap":
+        return bubblewrap_command(
+            python_command(_INSIDE, *bounds),
+            folder_bytes=limits.folder_mb * _MB,
+            seccomp_file=filter_files[0],
+        )
+    if protection == "landlock":
+        # Links are followed, since a rule is about what they name.
+        readable = [os.path.realpath(path) for path in (*readable_paths(), "/dev/urandom")]
+        seccomp = seccomp_filter(namespaces=False).hex()
+        return python_command(_INSIDE, *bounds, seccomp, *readable)
+    return python_command(_INSIDE, *bounds)
 
 
 def _filter_file(stack: contextlib.ExitStack) -> int:

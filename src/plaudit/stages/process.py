@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -49,14 +49,18 @@ class ProcessConfig(ModelOptions, AdapterOptions, TrainingOptions):
     """The conversations to measure on."""
     supervision: Literal["process", "outcome"] = "process"
     """Learn from every step's label, or only from whether all steps are right, at the end."""
-    step_separator: str = Field(default="\n", min_length=1)
-    """What stands between two steps of a text."""
+    step_separator: Annotated[str, Field(min_length=1)] | None = None
+    """What stands between two steps of a text; a line break where not said."""
     aggregate: Aggregate = "min"
     """How the steps' probabilities make one score."""
     learning_rate: Positive = 1e-4
     batch_size: Count = 32
     max_length: Count = 1024
     """Tokens of prompt and response together; longer ones are left out and counted."""
+
+    @property
+    def separator(self) -> str:
+        return self.step_separator or "\n"
 
 
 CONFIG = ProcessConfig
@@ -109,7 +113,7 @@ def _read(
 ) -> tuple[list[Tree], list[str], int]:
     """The portion's responses as trees, their conversations, and how many were too long."""
     stepped = load_stepped(config.dataset, portion=portion)
-    trees = [stepped_tree(one, renderer, config.step_separator) for one in stepped]
+    trees = [stepped_tree(one, renderer, config.separator) for one in stepped]
     if config.supervision == "outcome":
         trees = [_outcome(tree) for tree in trees]
     kept, left_out = within_length(trees, config.max_length)
@@ -148,7 +152,7 @@ def _write_reading(config: ProcessConfig, scores: Sequence[np.ndarray], path: Pa
         return
     values = [aggregate_steps(expit(scores_X), config.aggregate) for scores_X in scores]
     Process(
-        separator=config.step_separator,
+        separator=config.separator,
         aggregate=config.aggregate,
         mean=float(np.mean(values)),
         std=float(np.std(values)) or 1.0,

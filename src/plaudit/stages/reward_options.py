@@ -46,7 +46,7 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
     """Weight of the squared sum of a pair's scores, which keeps scores about 0 (0.01 is usual)."""
     score_l2_coefficient: NonNegative = 0.0
     """Weight of the mean squared score."""
-    rating_loss: RatingLoss = "classification"
+    rating_loss: RatingLoss = "logistic"
     """Of ratings: log-odds of a good one, the rating itself, or ordered levels."""
     rating_levels: Annotated[int, Field(ge=2)] | None = None
     """How many levels ratings have, evenly spaced from 0 to 1; for ordinal."""
@@ -68,7 +68,7 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
 
     @model_validator(mode="after")
     def _refuse_what_does_not_apply(self) -> RewardConfig:
-        given, loss = self.model_fields_set, self.loss
+        loss = self.loss
         faults = {
             "random_init: adapters (lora_r) need weights to adapt; choose one": (
                 self.random_init and self.lora_r
@@ -83,7 +83,7 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
                 self.center_rewards_coefficient and loss not in PAIRWISE
             ),
             "pointwise_coefficient: with loss=none there is nothing beside the ratings": (
-                loss == "none" and "pointwise_coefficient" in given
+                loss == "none" and self.pointwise_coefficient != 1
             ),
             "rating_levels: needed by rating_loss=ordinal, and used by no other": (
                 (self.rating_loss == "ordinal") != (self.rating_levels is not None)
@@ -96,7 +96,7 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
             ),
             "rule_column: a rule is kept or broken; set loss=none and one head": (
                 self.rule_column is not None
-                and not (loss == "none" and self.rating_loss == "classification" and self.one_head)
+                and not (loss == "none" and self.rating_loss == "logistic" and self.one_head)
             ),
         }
         for fault, present in faults.items():

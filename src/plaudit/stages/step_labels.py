@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -46,8 +46,8 @@ class StepLabelsConfig(ModelOptions):
     """Solutions to each prompt."""
     num_generations: Count = 8
     """Completions from each step, N."""
-    step_separator: str = Field(default="\n", min_length=1)
-    """What stands between two steps."""
+    step_separator: Annotated[str, Field(min_length=1)] | None = None
+    """What stands between two steps; a line break where not said."""
     max_prompts: CountOrNone = 0
     """Ask the first so many of the prompts; 0 asks all."""
     max_prompt_length: Count = 512
@@ -64,6 +64,10 @@ class StepLabelsConfig(ModelOptions):
     """What the model is loaded and computed in."""
     seed: int = 0
     """Of sampling."""
+
+    @property
+    def separator(self) -> str:
+        return self.step_separator or "\n"
 
 
 CONFIG = StepLabelsConfig
@@ -109,7 +113,7 @@ def run(config: StepLabelsConfig, output: Path) -> Artifact:
     solutions = [
         _Solution(rollout=rollout, steps=steps)
         for rollout in sampler.sample(prompts, config.num_solutions, params)
-        if (steps := _steps(rollout.text, config.step_separator))
+        if (steps := _steps(rollout.text, config.separator))
     ]
     shares = _shares(config, solutions, sampler, params)
     labelled = [
@@ -139,7 +143,7 @@ def _shares(
     The last step has one completion, the solution itself.
     """
     begun = [
-        _begun(solution, number, step, config.step_separator)
+        _begun(solution, number, step, config.separator)
         for number, solution in enumerate(solutions)
         for step in range(len(solution.steps) - 1)
     ]

@@ -32,7 +32,7 @@ class VerifyConfig(Config):
 
     verifier: str
     """A verifier's name (math, python_tests, ...), or a function, package.module:name."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default={})
     """The verifier's own options, and workers and deadline_seconds."""
     dataset: str
     """Responses with their prompts: rows of prompt and completion, or messages, and the columns the

@@ -143,7 +143,7 @@ def _as_latex(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    return "".join(text.strip("$ .").split())
+    return " ".join(text.strip("$ .").split())
 
 
 def _as_words(text: str) -> str:

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import JsonValue, create_model
 
@@ -66,4 +66,4 @@ def _imported(name: str) -> Callable[..., float | Invalid]:
         raise ValueError(f"verifier {name}: cannot be imported ({error})") from error
     if not callable(found):
         raise ValueError(f"verifier {name}: is not a function")
-    return found
+    return cast("Callable[..., float | Invalid]", found)

@@ -98,8 +98,9 @@ class _Worker:
         self.connection, theirs = Pipe()
         self.index: int | None = None
         self._has_begun = False
+        self._seconds = _STARTING_SECONDS
         self.is_over = False
-        self.deadline = time.monotonic() + _STARTING_SECONDS
+        self.deadline = time.monotonic() + self._seconds
         self._process = subprocess.Popen(
             [sys.executable, "-m", "plaudit.verifiers.worker", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
@@ -156,7 +157,7 @@ class _Worker:
             return {"invalid": f"the verifier's process died (exit {code})"}
         self.end()
         if not self._has_begun:
-            return {"invalid": f"the verifier did not start in {_STARTING_SECONDS:g} s"}
+            return {"invalid": f"the verifier did not start in {self._seconds:g} s"}
         return {"invalid": f"took longer than {self._seconds:g} s"}
 
 

@@ -1,0 +1,1 @@
+"""Plaudit beside TRL: the same data, models and numbers (docs/parity.md)."""
