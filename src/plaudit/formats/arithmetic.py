@@ -1,6 +1,6 @@
 """Sums worked out step by step, right and wrong: a process anybody can check.
 
-A problem is ``Work out 3 + 14 - 5``, a solution one line a step (``3 + 14 = 17``), and a wrong step
+A problem is ``Work out 31 + 4 - 5``, a solution one line a step (``31 + 4 = 35``), and a wrong step
 is off by a few and carried on, so that every later step is wrong as well.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEPARATOR = "\n"
-_LARGEST, _OFF_BY = 99, 10
+_LARGEST, _LARGEST_TERM, _OFF_BY = 50, 9, 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Sum:
 
 
 def draw_sums(count: int, terms: int, seed: int) -> list[Sum]:
-    """Distinct problems whose running totals stay between 0 and 99.
+    """Distinct problems whose running totals stay between 0 and 50.
 
     Raises:
         ValueError: there are not so many.
@@ -72,10 +72,10 @@ def right_answer(
 
 
 def _draw(rng: np.random.Generator, terms: int) -> Sum:
-    total = first = int(rng.integers(1, 50))
+    total = first = int(rng.integers(1, _LARGEST))
     drawn: list[int] = []
     for _ in range(terms):
-        term = int(rng.integers(2, 20)) * (1 if rng.random() < 0.5 else -1)
+        term = int(rng.integers(1, _LARGEST_TERM + 1)) * (1 if rng.random() < 0.5 else -1)
         if not 0 <= total + term <= _LARGEST:
             term = -term
         drawn.append(term)
