@@ -73,19 +73,24 @@ def our_step(learner: Learner, trees: Sequence[Tree], objective: Objective) -> S
 
 
 def trl_step(trainer: Any) -> Step:
-    """A trainer's first step, its gradients read before they are clipped."""
-    seen: list[tuple[float, dict[str, Tensor]]] = []
+    """A trainer's first step, over all its micro-batches, read before gradients are clipped."""
+    losses: list[float] = []
+    gradients: dict[str, Tensor] = {}
     training_step = trainer.training_step
 
     def watched(model: PreTrainedModel, *args: Any, **kwargs: Any) -> Tensor:
         loss = training_step(model, *args, **kwargs)
-        seen.append((float(loss), gradients_of(model)))
+        losses.append(float(loss))
+        gradients.update(gradients_of(model))
         return loss
 
     trainer.training_step = watched
     trainer.train()
-    (loss, gradients), norms = seen[0], [g.square().sum() for g in seen[0][1].values()]
-    return Step(loss, gradients, float(torch.stack(norms).sum().sqrt()))
+    return Step(sum(losses), gradients, norm_of(gradients))
+
+
+def norm_of(gradients: Mapping[str, Tensor]) -> float:
+    return float(torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt())
 
 
 def gradients_of(model: PreTrainedModel) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from tests.parity.rollouts import (
     trl_trainer,
 )
 from tests.parity.steps import distance
-from tests.parity.test_policy_parity import BARE, NOISE, ours, row, theirs
+from tests.parity.test_policy_parity import BARE, NOISE, SAME, ours, row, theirs
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[parity]'")
 # TRL's and its libraries' notices to their own users.
@@ -115,3 +115,14 @@ def test_rloo_s_ratio_is_a_token_s_with_us_and_a_response_s_in_trl(tmp_path: Pat
     mine = ours(ALGORITHMS["rloo"], noise=NOISE, beta=0.0)
     other = theirs(tmp_path, "rloo", noise=NOISE, beta=0.0)
     assert distance(mine, other, factor=1 / MAX_TOKENS) > 0.02
+
+
+@pytest.mark.parametrize(("loss_type", "same"), [("grpo", True), ("dapo", True), ("bnpo", False)])
+def test_a_split_changes_a_mean_over_tokens_in_trl(loss_type: str, same: bool, tmp_path: Path):
+    """Two micro-batches of TRL's; ours, which are cut too, are those of ``SAME`` all the same."""
+    options, aggregated = SAME[loss_type]
+    half = {"per_device_train_batch_size": GROUP, "gradient_accumulation_steps": 2}
+    split = theirs(tmp_path, noise=NOISE, **BARE, **options, **half)
+    mine = ours(aggregated, noise=NOISE)
+    assert (distance(mine, split) < 1e-4) == same
+    assert same or distance(mine, split) > 0.02

@@ -23,7 +23,15 @@ from plaudit.objectives.surrogates import (
 from plaudit.text import Tree
 from tests.parity.data import word_tokenizer
 from tests.parity.rollouts import GROUP, GROUPS, REWARDS, our_trees, policy_learner, trl_trainer
-from tests.parity.steps import Step, assert_same, gradients_of, our_step, settings, trl_step
+from tests.parity.steps import (
+    Step,
+    assert_same,
+    gradients_of,
+    norm_of,
+    our_step,
+    settings,
+    trl_step,
+)
 from tests.tiny import tiny_language_model
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[parity]'")
@@ -152,8 +160,7 @@ def test_a_star_po(tmp_path: Path):
     loss = trainer.compute_loss(model, _of_stage_two(reference, value))
     loss.backward()
     gradients = gradients_of(model)
-    norm = float(torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt())
-    assert_same(mine, Step(float(loss), gradients, norm))
+    assert_same(mine, Step(float(loss), gradients, norm_of(gradients)))
 
 
 def _never(**_: Any) -> list[float]:

@@ -16,7 +16,15 @@ import torch
 
 from plaudit.objectives import PREFERENCE_LOSSES, PreferenceOptimisation, PreferenceTerm
 from tests.parity.data import Asked, asked, pair_trees, word_tokenizer, words
-from tests.parity.steps import Step, assert_same, learner_of, our_step, settings, trl_step
+from tests.parity.steps import (
+    Step,
+    assert_same,
+    learner_of,
+    norm_of,
+    our_step,
+    settings,
+    trl_step,
+)
 from tests.tiny import tiny_language_model
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e '.[parity]'")
@@ -129,13 +137,9 @@ def _step_of(found: tuple[Any, torch.Tensor]) -> Step:
     model, loss = found
     loss.backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-    return Step(float(loss), gradients, _norm(gradients))
+    return Step(float(loss), gradients, norm_of(gradients))
 
 
 def _sum(first: Step, second: Step, coefficient: float) -> Step:
     gradients = {n: g + coefficient * second.gradients[n] for n, g in first.gradients.items()}
-    return Step(first.loss + coefficient * second.loss, gradients, _norm(gradients))
-
-
-def _norm(gradients: dict[str, torch.Tensor]) -> float:
-    return float(torch.stack([g.square().sum() for g in gradients.values()]).sum().sqrt())
+    return Step(first.loss + coefficient * second.loss, gradients, norm_of(gradients))
