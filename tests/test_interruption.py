@@ -37,6 +37,12 @@ STAGES = {
         "num_mini_batches": 2, "reward_normalisation": "running", "lora_r": 2,
         "adaptive_kl": {"target": 1.0, "horizon": 100}, "critic": {"warmup_steps": 2}, **RL,
     },
+    "online": {"reward_function": "tests.small:count_of_e", **RL},
+    "sample": {
+        # Long enough for a model of random weights to stop now and then: what is cut is not kept.
+        "num_generations": 8, "max_completion_length": 100, "save_prompts": 4,
+        "reward_function": "tests.small:count_of_e",
+    },
     "evaluate": {"num_generations": 8, "max_completion_length": 200, "tools": TOOLS},
 }  # fmt: skip
 

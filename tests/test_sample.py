@@ -13,11 +13,13 @@ import pytest
 from plaudit.artifacts import Artifact, read_artifact
 from plaudit.config import make_config
 from plaudit.formats import load_demonstrations, load_judged
-from plaudit.records import Message, Prompt
+from plaudit.models import stop_ids
+from plaudit.records import Message, Prompt, Rollout
 from plaudit.stages import sample_selection as selection
-from plaudit.stages.sample_gathering import Candidate, Gathering, with_hint
+from plaudit.stages.sample_gathering import Candidate, Gathering, fault_of, with_hint
 from plaudit.stages.sample_options import SampleConfig
 from plaudit.stages.sample_rows import kept, rows_of
+from plaudit.text import Renderer, load_tokenizer
 from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
 
 SHORT = {"max_completion_length": 32, "num_generations": 6, "save_prompts": 4}
@@ -48,6 +50,10 @@ def polite(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 def config(**options) -> SampleConfig:
     said = {"model": "m", "dataset": "d", "reward_function": "a:b", **options}
     return make_config(SampleConfig, said, "sample")
+
+
+def rows_of_file(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def candidates(*scores: float | None) -> list[Candidate]:
@@ -119,6 +125,26 @@ def test_rows_keep_the_columns_of_the_prompt():
     assert [row["label"] for row in rows_of(rated, PROMPT, candidates(0.5, 0.6))] == [False, True]
 
 
+def test_a_response_of_the_templates_tokens_is_of_no_use(polite: tuple[str, str]):
+    model = f"{polite[0]}/model"
+    tokenizer = load_tokenizer(model)
+    renderer = Renderer(tokenizer, stop_ids(model, tokenizer))
+    texts = {"a latte": None, "a <|assistant|> latte": "a token of the chat template's structure"}
+    prompt = PROMPT.model_copy(update={"content": (Message(role="user", content="one"),)})
+    for text, reason in texts.items():
+        assert fault_of(rollout_of(prompt, text), renderer) == reason
+        if reason is not None:  # since the next stage would refuse it
+            with pytest.raises(ValueError, match="reads as structure"):
+                renderer.response(prompt.content, (Message(role="assistant", content=text),))
+
+
+def rollout_of(prompt: Prompt, text: str) -> Rollout:
+    return Rollout(
+        prompt=prompt, prompt_ids=np.array([1]), ids=np.array([2]), logprobs=np.array([0.0]),
+        text=text, finish_reason="stop", policy_version=0, index=0,
+    )  # fmt: skip
+
+
 def test_a_hint_is_added_and_left_out_of_the_row():
     assert with_hint(PROMPT, " ({answer})").content == "2 + 2 = (4)"
     chat = PROMPT.model_copy(update={"content": (Message(role="user", content="2 + 2?"),)})
@@ -136,7 +162,8 @@ def test_only_prompts_without_a_right_response_are_asked_with_the_hint(monkeypat
         return [[Candidate("t", 1.0 if hinted else right[p.id], None, hinted)] for p in prompts]
 
     monkeypatch.setattr(Gathering, "_ask", ask)
-    gathering = Gathering(sampler=None, scorer=None, num_generations=1, params=None, hint="!")  # pyright: ignore
+    unused = dict.fromkeys(("sampler", "renderer", "scorer", "params"))
+    gathering = Gathering(num_generations=1, hint="!", **unused)  # pyright: ignore
     prompts = [PROMPT.model_copy(update={"id": name}) for name in ("easy", "hard")]
     found = gathering.gather(prompts)
     assert asked == [("2 + 2 =", False), ("2 + 2 =", False), ("2 + 2 =!", True)]
@@ -151,8 +178,8 @@ def test_the_stages_of_a_round_read_each_other(polite: tuple[str, str], tmp_path
     found = run_stage("sample", tmp_path / "best", **options)
     chosen = load_demonstrations(str(found.path / "selected.jsonl"))
     assert len(chosen) == found.metrics["prompts_selected"] == found.metrics["selected"]
-    rows = [json.loads(line) for line in (found.path / "responses.jsonl").open()]
-    for row in (json.loads(line) for line in (found.path / "selected.jsonl").open()):
+    rows = rows_of_file(found.path / "responses.jsonl")
+    for row in rows_of_file(found.path / "selected.jsonl"):
         scores = [
             r["score"]
             for same in rows

@@ -61,6 +61,7 @@ def _gathering(config: SampleConfig, renderer: Renderer) -> Gathering:
         )
     return Gathering(
         sampler=LocalSampler(model, renderer, slots=config.sampling_slots),
+        renderer=renderer,
         scorer=scorer,
         num_generations=config.num_generations,
         params=SamplingParams(

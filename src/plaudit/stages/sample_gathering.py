@@ -10,7 +10,7 @@ from plaudit.records import Invalid, Prompt, Rollout
 from plaudit.sampling import Sampler, SamplingParams
 from plaudit.scoring import Scorer
 from plaudit.stages.sample_options import VERDICT_RIGHT
-from plaudit.text import parse_assistant
+from plaudit.text import Renderer, parse_assistant
 
 
 class Candidate(NamedTuple):
@@ -33,6 +33,7 @@ class Gathering:
     """Samples, scores, and asks again with a hint."""
 
     sampler: Sampler
+    renderer: Renderer
     scorer: Scorer | None
     num_generations: int
     params: SamplingParams
@@ -57,7 +58,7 @@ class Gathering:
         scores = self.scorer.score(rollouts) if self.scorer else [None] * len(rollouts)
         candidates = []
         for rollout, score in zip(rollouts, scores, strict=True):
-            unusable = _fault(rollout)
+            unusable = fault_of(rollout, self.renderer)
             if isinstance(score, Invalid):
                 unusable = unusable or score.reason
             value = None if score is None or isinstance(score, Invalid) else score.value
@@ -90,14 +91,17 @@ def with_hint(prompt: Prompt, hint: str) -> Prompt:
     return prompt.model_copy(update={"content": (*content[:-1], last)})
 
 
-def _fault(rollout: Rollout) -> str | None:
-    """Why nothing can be learned from a response: as text it would end where it was cut."""
+def fault_of(rollout: Rollout, renderer: Renderer) -> str | None:
+    """Why nothing can be learned from a response: as text it would end where it was cut, or be read
+    as other than what was sampled."""
     if rollout.finish_reason == "length":
         return "cut at max_completion_length"
     if not rollout.text.strip():
         return "empty"
     try:
-        parse_assistant(rollout.text)
+        message = parse_assistant(rollout.text)
     except ValueError:
         return "a tool call that cannot be read"
+    if renderer.holds_control_tokens(message):
+        return "a token of the chat template's structure"
     return None
