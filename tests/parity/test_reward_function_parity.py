@@ -116,7 +116,7 @@ def test_the_format_of_a_thought(case: str):
 
     text = {**FORMATS, **LENIENT}[case]
     (theirs,) = think_format_reward([[{"content": text}]])
-    ours = format_tags(text, {}, tags=["think"])
+    ours = format_tags(text, {}, tags=("think",))
     assert theirs == (1.0 if case in (*LENIENT, "right") else 0.0)
     assert ours == (theirs if case in FORMATS else 0.0)
 
