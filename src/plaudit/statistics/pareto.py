@@ -14,5 +14,4 @@ def non_dominated(points_ND: ArrayLike) -> NDArray[np.bool_]:
     points = np.asarray(points_ND, dtype=np.float64)
     as_large_NN = (points[None] >= points[:, None]).all(-1)
     larger_NN = (points[None] > points[:, None]).any(-1)
-    bettered_NN: NDArray[np.bool_] = as_large_NN & larger_NN
-    return np.logical_not(np.any(bettered_NN, axis=-1))
+    return ~np.logical_and(as_large_NN, larger_NN).any(-1)
