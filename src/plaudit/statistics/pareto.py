@@ -14,4 +14,4 @@ def non_dominated(points_ND: ArrayLike) -> NDArray[np.bool_]:
     points = np.asarray(points_ND, dtype=np.float64)
     as_large_NN = (points[None] >= points[:, None]).all(-1)
     larger_NN = (points[None] > points[:, None]).any(-1)
-    return ~np.logical_and(as_large_NN, larger_NN).any(-1)
+    return np.asarray(~np.logical_and(as_large_NN, larger_NN).any(-1), dtype=np.bool_)
