@@ -21,6 +21,7 @@ from typer.core import TyperCommand
 import plaudit
 from plaudit.catalogue import CATALOGUE
 from plaudit.mistakes import explain
+from plaudit.runtime import prepare_process, quiet
 
 app = typer.Typer(
     name="plaudit",
@@ -34,7 +35,6 @@ app = typer.Typer(
 
 _HERE = Path(plaudit.__file__).parent
 _TEMPLATE = "starter"
-_HUB_BARS = "HF_HUB_DISABLE_PROGRESS_BARS"
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Options as key=value, laid over the file's.")
@@ -48,7 +48,7 @@ class StageCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super().format_help(ctx, formatter)
         assert self.name is not None
-        _quiet()
+        quiet()
         Console().print(_options_table(self.name))
 
 
@@ -76,20 +76,21 @@ def run_recipe(
     recipe: Annotated[str, typer.Argument(help="A recipe's file, or demo, which ships.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="variables.NAME=value, steps.NAME.OPTION=value or output=DIR."),
+        typer.Argument(help="variables.NAME=value, steps.NAME.OPTION=value, output=DIR or jobs=N."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run a recipe: skip the steps that are done, resume the one that was cut off."""
     from plaudit.pipeline import plan, read_recipe, run
 
-    _quiet()
+    quiet()
     read = read_recipe(_recipe_path(recipe), overrides or [])
     if dry_run:
         print(f"Steps of {read.output}")
         Console().print(_plan_table(read, plan(read)))
         return
-    _prepare_process()
+    if read.jobs == 1:
+        prepare_process()
     for step, artifact, before in run(read):
         state = "already done" if before else f"{artifact.seconds:.1f} s"
         print(f"{step.name}: {state}, {artifact.path}")
@@ -149,7 +150,7 @@ def run_stage(
     values = _stage_options(stage, overrides, config)
     if output is None and not dry_run:
         raise ValueError(f"--output: required, but not given; for example --output runs/{stage}")
-    _quiet()
+    quiet()
     module = stage_module(stage)
     resolved = make_config(module.CONFIG, values, str(config or stage))
     if output is None or dry_run:
@@ -160,7 +161,7 @@ def run_stage(
     if is_done(output, stage=stage, config=resolved.model_dump(mode="json"), inputs=inputs):
         print(f"{output}: already done")
         return
-    _prepare_process()
+    prepare_process()
     artifact = module.run(resolved, output)
     Console().print_json(data=artifact.metrics)
     print(f"{artifact.seconds:.1f} s, {artifact.path}")
@@ -233,35 +234,6 @@ def _not_there(named: dict[str, str]) -> list[str]:
         except ValueError as error:
             missing.append(str(error))
     return missing
-
-
-def _prepare_process() -> None:
-    """What the heavy libraries are told before a stage begins."""
-    import torch
-    from huggingface_hub.utils import enable_progress_bars
-    from transformers.utils import logging as transformers_logging
-
-    from plaudit.models import keep_freed_memory
-
-    keep_freed_memory()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(os.cpu_count() or 1)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    if _HUB_BARS not in os.environ:
-        enable_progress_bars()  # of downloads, which can take long
-
-
-def _quiet() -> None:
-    """Our notices stand plainly, libraries' only where they warn; bars are for terminals."""
-    import logging
-
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    if not sys.stderr.isatty():
-        os.environ.setdefault(_HUB_BARS, "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("plaudit").setLevel(logging.INFO)
 
 
 def _options_table(stage: str) -> Table:

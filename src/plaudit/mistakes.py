@@ -7,6 +7,7 @@ import errno
 from pathlib import Path
 
 import plaudit
+from plaudit.jobs import StepFailed
 
 USERS_MISTAKE, RUN_FAILED = 2, 1
 _WRONG_PATH = {
@@ -26,6 +27,8 @@ def explain(error: Exception) -> tuple[str, int] | None:
 
     A missing file is no mistake of the user's here: every input is looked for where it enters.
     """
+    if isinstance(error, StepFailed):
+        return str(error), error.code
     if isinstance(error, ValueError) and _raised_by_us(error):
         return str(error), USERS_MISTAKE
     if isinstance(error, OSError) and error.filename and error.errno in _WRONG_PATH:

@@ -3,7 +3,8 @@
 A recipe is YAML: ``output``, ``variables``, ``steps`` (each a stage and its options) and
 ``publish`` (files copied into the output at the end). A value may hold ``${step}``, the artifact of
 another step, or ``${variable}``; the references make the graph. A step that is done (same
-options, same inputs) is skipped, and one that was cut off is resumed.
+options, same inputs) is skipped, and one that was cut off is resumed. With ``jobs`` above 1, steps
+that need nothing of each other run side by side.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pydantic import Field
 from plaudit.artifacts import Artifact, State, check_output, read_artifact, state
 from plaudit.catalogue import CATALOGUE
 from plaudit.config import Config, apply_overrides, make_config, nearest, read_yaml
+from plaudit.jobs import run_in_process, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class RecipeConfig(Config):
 
     output: str = Field(min_length=1)
     """Directory of the run; every step's artifact is a directory in it."""
+    jobs: int = Field(default=1, ge=1)
+    """Steps at a time, each in a process with its share of the cores."""
     variables: dict[str, Any] = Field(default_factory=dict)
     """Values that options, and variables further down, refer to as ${name}."""
     steps: dict[str, dict[str, Any]]
@@ -65,6 +69,7 @@ class Recipe:
 
     path: Path
     output: Path
+    jobs: int
     steps: tuple[Step, ...]
     publish: Mapping[str, Path]
 
@@ -102,6 +107,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return Recipe(
         path=path,
         output=output,
+        jobs=config.jobs,
         steps=steps,
         publish={
             name: Path(str(_resolved(source, known, f"{path}: publish.{name}")))
@@ -120,21 +126,44 @@ def plan(recipe: Recipe) -> dict[str, State]:
 
 
 def run(recipe: Recipe) -> Iterator[tuple[Step, Artifact, bool]]:
-    """Run the steps in order; yields each with its artifact, and whether it was done before.
+    """Run the steps; yields each with its artifact once it is done, and whether it was before.
 
     Raises:
         ValueError: a stage finds a mistake, or a file to publish was not written.
+        StepFailed: a stage in a process of its own failed.
     """
-    for number, step in enumerate(recipe.steps, start=1):
-        if _state(step) == "done":
-            artifact = read_artifact(step.output)
-            assert artifact is not None
-            yield step, artifact, True
-        else:
-            log.info("step %d of %d: %s (%s)", number, len(recipe.steps), step.name, step.stage)
-            yield step, step.module.run(step.config, step.output), False
+    if recipe.jobs > 1:
+        ended = side_by_side(recipe.steps, lambda s: _begin(recipe, s), _run_apart, recipe.jobs)
+    else:
+        ended = _one_by_one(recipe)
+    for step, before in ended:
+        artifact = read_artifact(step.output)
+        assert artifact is not None, step.name
+        yield step, artifact, before
     for name, source in recipe.publish.items():
         _publish(recipe, name, source)
+
+
+def _one_by_one(recipe: Recipe) -> Iterator[tuple[Step, bool]]:
+    for step in recipe.steps:
+        fresh = _begin(recipe, step)
+        if fresh:
+            step.module.run(step.config, step.output)
+        yield step, not fresh
+
+
+def _begin(recipe: Recipe, step: Step) -> bool:
+    """Say that a step begins; False where it is done already."""
+    if _state(step) == "done":
+        return False
+    number = recipe.steps.index(step) + 1
+    log.info("step %d of %d: %s (%s)", number, len(recipe.steps), step.name, step.stage)
+    return True
+
+
+def _run_apart(step: Step, threads: int) -> None:
+    config = step.config.model_dump(mode="json")
+    run_in_process(step.module.__name__, config, step.output, threads)
 
 
 def _publish(recipe: Recipe, name: str, source: Path) -> None:

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from plaudit.assets import shipped
+from plaudit.models.attention import share_keys
 
 Precision = Literal["float32", "bfloat16"]
 log = logging.getLogger(__name__)
@@ -216,6 +217,7 @@ def _load(
         )
     if unused := sorted(set(found["unexpected_keys"]) - {"lm_head.weight"}):
         log.warning("%s: %d weights are not used, such as %s", name, len(unused), unused[0])
+    share_keys(model)
     model.eval()
     return model
 
