@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from plaudit.models import SeparateRoles, collate, hidden_states, token_logprobs
+from plaudit.models.attention import SHARED_KEYS
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import attention_mask
 from plaudit.text import micro_batches
@@ -148,3 +149,13 @@ def test_micro_batches_keep_every_row_and_the_budget():
         padded = max(lengths[row] for row in batch) * len(batch)
         assert padded <= 18 or len(batch) == 1
     assert micro_batches([], 18) == []
+
+
+def test_keys_shared_by_heads_give_what_repeated_ones_give():
+    model, trees = tiny_language_model("llama"), some_trees()
+    assert model.config._attn_implementation == SHARED_KEYS
+    assert model.config.num_key_value_heads < model.config.num_attention_heads
+    shared_N = tree_logprobs(model, trees, "tree")
+    model.set_attn_implementation("sdpa")
+    torch.testing.assert_close(tree_logprobs(model, trees, "tree"), shared_N, atol=1e-6, rtol=0)
+    assert SHARED_KEYS not in model.config.to_json_string(), "nothing of it is saved"

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import transformers as hf
 
+from plaudit.models.attention import share_keys
 from plaudit.text import Tokens, Tree
 
 VOCAB = 64
@@ -83,6 +84,7 @@ def tiny_language_model(family: str = "llama", seed: int = 0) -> hf.PreTrainedMo
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 parameter.mul_(1.0 if family == "mamba" else 4.0)
+    share_keys(model)  # as loading does
     return model.eval()
 
 
@@ -93,6 +95,7 @@ def tiny_scalar_model(family: str = "llama", seed: int = 0) -> hf.PreTrainedMode
     torch.manual_seed(seed)
     model = hf.AutoModelForSequenceClassification.from_config(config, **_attention(config))
     torch.nn.init.normal_(model.score.weight, std=0.3)
+    share_keys(model)
     return model.eval()
 
 

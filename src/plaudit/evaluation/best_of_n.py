@@ -19,20 +19,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from plaudit.artifacts import Artifact, Draft, write_json, write_text
-from plaudit.config import Config
-from plaudit.formats import WHOLE, Portion, load_prompts, local_inputs
-from plaudit.models import load_language_model, model_path, stop_ids
-from plaudit.models.devices import Device
-from plaudit.models.loading import Precision
+from plaudit.formats import local_inputs
 from plaudit.records import Invalid, Rollout, Score
-from plaudit.sampling import LocalSampler, SamplingParams
+from plaudit.sampling.asking import AskingOptions, answer, prompts_to_ask, shared_renderer
 from plaudit.scoring import FunctionScorer, Scorer, open_reward_model, valid_values
 from plaudit.statistics import cluster_bootstrap
 from plaudit.statistics.best_of_n import best_of_n, best_of_n_kl
-from plaudit.text import Renderer, load_tokenizer, prompts_within
 
 
-class BestOfNConfig(Config):
+class BestOfNConfig(AskingOptions):
     """Options of ``plaudit best_of_n``."""
 
     model: str
@@ -41,30 +36,10 @@ class BestOfNConfig(Config):
     """Reward models by name; the first is the one the summary is about."""
     verifier: str
     """What judges the chosen answers: a function, package.module:name, of TRL's signature."""
-    dataset: str
-    """Prompts: a file, a pattern, a shipped name, or a hub's org/name."""
-    portion: Portion = WHOLE
-    """The conversations to ask, as a part of [0, 1]; none that the policy or a scorer saw."""
     num_generations: int = Field(default=16, ge=2)
     """Answers to each prompt, N."""
-    max_prompts: int = Field(default=0, ge=0)
-    """Ask the first so many of the prompts; 0 asks all."""
-    max_prompt_length: int = Field(default=512, ge=1)
-    """Tokens of a prompt; longer prompts are left out."""
-    max_completion_length: int = Field(default=256, ge=1)
-    """Tokens of an answer."""
     temperature: float = Field(default=1.0, gt=0)
     """Divides the logits."""
-    sampling_slots: int = Field(default=64, ge=1)
-    """Answers sampled at the same time."""
-    micro_batch_tokens: int = Field(default=8192, ge=1)
-    """Tokens (padding included) in one forward pass."""
-    device: Device = "cpu"
-    """Where to compute: cpu, cuda, or cuda:N."""
-    precision: Precision = "float32"
-    """What the models are loaded and computed in."""
-    seed: int = 0
-    """Of sampling and of the intervals' resampling."""
 
     @model_validator(mode="after")
     def _keep_the_verifiers_name(self) -> BestOfNConfig:
@@ -118,22 +93,14 @@ def run(config: BestOfNConfig, output: Path) -> Artifact:
 
 
 def _answer(config: BestOfNConfig) -> _Answers:
-    tokenizer = load_tokenizer(model_path(config.model))
-    renderer = Renderer(tokenizer, stop_ids(config.model, tokenizer))
-    loaded = load_prompts(config.dataset, portion=config.portion)
-    within = prompts_within(loaded, renderer, config.max_prompt_length)
-    prompts = within[: config.max_prompts or len(within)]
-    model = load_language_model(config.model, precision=config.precision, device=config.device)
-    params = SamplingParams(
-        max_tokens=config.max_completion_length, temperature=config.temperature, seed=config.seed
-    )
-    sampler = LocalSampler(model, renderer, slots=config.sampling_slots)
-    rollouts = sampler.sample(prompts, config.num_generations, params)
+    renderer = shared_renderer(config.model, {})
+    prompts, _ = prompts_to_ask(config, renderer)
+    rollouts = answer(config, config.model, renderer, prompts)
     value = valid_values(FunctionScorer(config.verifier).score(rollouts))
     scorers: dict[str, Scorer] = {
         name: open_reward_model(
             model,
-            policy_tokenizer=tokenizer,
+            policy_tokenizer=renderer.tokenizer,
             precision=config.precision,
             standardised=False,
             token_budget=config.micro_batch_tokens,

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from plaudit.artifacts import write_json
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.scoring.protocol import Scorer
 
@@ -30,8 +31,7 @@ class Ensemble:
     variance_coefficient: float = 0.5
 
     def write(self, path: Path) -> None:
-        text = json.dumps(asdict(self), indent=1) + "\n"
-        (path / ENSEMBLE_FILE).write_text(text, encoding="utf-8")
+        write_json(path / ENSEMBLE_FILE, asdict(self))
 
 
 def read_ensemble(path: Path) -> Ensemble | None:

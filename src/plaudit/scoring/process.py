@@ -14,6 +14,7 @@ from typing import get_args
 import numpy as np
 from scipy.special import expit
 
+from plaudit.artifacts import write_json
 from plaudit.models import Roles
 from plaudit.objectives.reward_process import Aggregate, aggregate_steps
 from plaudit.records import Invalid, Rollout, Score
@@ -36,8 +37,7 @@ class Process:
     std: float = 1.0
 
     def write(self, path: Path) -> None:
-        text = json.dumps(asdict(self), indent=1) + "\n"
-        (path / PROCESS_FILE).write_text(text, encoding="utf-8")
+        write_json(path / PROCESS_FILE, asdict(self))
 
 
 def read_process(path: Path) -> Process | None:
