@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEPARATOR = "\n"
-_LARGEST, _LARGEST_TERM, _OFF_BY = 50, 9, 10
+_LARGEST, _LARGEST_TERM, _OFF_BY = 20, 9, 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Sum:
 
 
 def draw_sums(count: int, terms: int, seed: int) -> list[Sum]:
-    """Distinct problems whose running totals stay between 0 and 50.
+    """Distinct problems whose running totals stay between 0 and 20.
 
     Raises:
         ValueError: there are not so many.

@@ -1,7 +1,8 @@
 """arithmetic: sums with solutions in steps, to try process rewards on.
 
-Writes ``problems.jsonl`` (prompt, right solution, answer) and ``steps.jsonl`` (the same prompts
-with solutions of which some go wrong, every step labelled).
+Writes ``problems.jsonl`` (prompt, right solution, answer), ``steps.jsonl`` (the same prompts
+with solutions of which some go wrong, every step labelled) and ``texts.jsonl`` (those as plain text,
+to pretrain a model on that knows the way and goes wrong at times).
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def run(config: ArithmeticConfig, output: Path) -> Artifact:
     stepped = list(_stepped(config, problems))
     write_text(draft.path / "problems.jsonl", _lines(map(_solved, problems)))
     write_text(draft.path / "steps.jsonl", _lines(iter(stepped)))
+    write_text(draft.path / "texts.jsonl", _lines(map(_as_text, stepped)))
     right = [all(row["labels"]) for row in stepped]
     return draft.finish({"problems": len(problems), "solutions_right": float(np.mean(right))})
 
@@ -68,6 +70,11 @@ def _stepped(config: ArithmeticConfig, problems: Sequence[Sum]) -> Iterator[dict
             steps, right = work_out(problem, rng, config.error_rate)
             labels = [number < right for number in range(len(steps))]
             yield {"prompt": problem.prompt, "completions": steps, "labels": labels}
+
+
+def _as_text(row: dict[str, Any]) -> dict[str, Any]:
+    prompt = row["prompt"]
+    return {"text": prompt + SEPARATOR.join(row["completions"]), "conversation": prompt}
 
 
 def _lines(rows: Iterator[dict[str, Any]]) -> str:

@@ -71,9 +71,12 @@ class Coefficients:
     def adapted(self, metrics: Mapping[str, float], episodes: int) -> Coefficients:
         """Moved towards their targets by a step's ``kl`` and ``entropy``, where there are targets.
 
-        A step that trains the critic alone has no entropy and leaves its coefficient alone.
+        A step that trains the critic alone has no entropy and leaves them alone: the policy has
+        not moved, and its KL of 0 would call for a smaller coefficient.
         """
-        moved = replace(self, last_entropy=metrics.get("entropy", self.last_entropy))
+        if "entropy" not in metrics:
+            return self
+        moved = replace(self, last_entropy=metrics["entropy"])
         if (kl_aim := self.config.adaptive_kl) is not None:
             kl = adapt_kl_coefficient(
                 self.kl,
@@ -83,7 +86,7 @@ class Coefficients:
                 horizon=kl_aim.horizon,
             )
             moved = replace(moved, kl=kl)
-        if (aim := self.config.adaptive_entropy) is not None and "entropy" in metrics:
+        if (aim := self.config.adaptive_entropy) is not None:
             entropy = adapt_entropy_coefficient(
                 self.entropy, metrics["entropy"], target=aim.target, step_size=aim.step_size
             )
