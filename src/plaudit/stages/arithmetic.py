@@ -1,8 +1,8 @@
 """arithmetic: sums with solutions in steps, to try process rewards on.
 
 Writes ``problems.jsonl`` (prompt, right solution, answer), ``steps.jsonl`` (the same prompts
-with solutions of which some go wrong, every step labelled) and ``texts.jsonl`` (those as plain text,
-to pretrain a model on that knows the way and goes wrong at times).
+with solutions of which some go wrong, every step labelled) and ``texts.jsonl`` (those as plain
+text, to pretrain a model on that knows the way and goes wrong at times).
 """
 
 from __future__ import annotations
