@@ -79,10 +79,12 @@ class RewardModelling:
         rating_loss = (branch["weight"] * rating_M).sum()
         loss = pair_loss + self.pointwise_coefficient * rating_loss
         loss = loss + self._regularisation(score_M, outputs, batch)
-        untied_Q = pair["weight"] * (pair["probability"] != 0.5)
+        side_Q = (pair["probability"] - 0.5).sign()
         means = counted(
             pair_loss=weighted_mean_of(loss_X, weight_X),
-            accuracy=weighted_mean_of(right_order(difference_Q), untied_Q),
+            accuracy=weighted_mean_of(
+                right_order(side_Q * difference_Q), pair["weight"] * side_Q.abs()
+            ),
             rating_loss=weighted_mean_of(rating_M, branch["weight"]),
         )
         if self.length_coefficient:
