@@ -50,8 +50,8 @@ class PreferenceOptimisation:
     pairs ``better``, ``worse``, ``probability``, ``weight`` and, where said, ``margin``; for
     response losses on branches ``rating`` and ``weight``; for rankings on branches
     ``ranking_weight``, the pairs being all that the rankings imply. What needs the whole update
-    (``kto_z0`` and ``bco_delta`` on branches, ``sorted_reference`` on pairs) is a label too, given
-    before the update is cut into micro-batches.
+    (``kto_z0`` and ``bco_mean`` on branches; on pairs ``sorted_reference``, ``matched_chosen`` and
+    ``matched_rejected``) is a label too, given before the update is cut into micro-batches.
 
     Metrics: ``loss`` of the first term, those of the others under their names; ``accuracy`` (over
     pairs whose probability is not one half; equal rewards are half right) and ``margin`` of the
