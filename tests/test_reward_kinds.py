@@ -116,6 +116,8 @@ def test_a_difference_of_scores_is_the_log_odds_of_the_label(
         (TIED, {"loss": "rao_kupper", "tie_probability": 0.5}),
         (RATED, {"loss": "none", "rating_loss": "regression"}),
         (RATED, {"loss": "none", "rating_loss": "ordinal", "rating_levels": 3}),
+        (RATED, {"loss": "none", "rating_loss": "ordinal", "rating_levels": 3,
+                 "threshold_learning_rate": 0}),
         (RATED, {"loss": "none", "rating_loss": "logistic"}),
     ],
     ids=lambda value: str(value.get("rating_loss", value.get("loss", "smooth")))
@@ -142,6 +144,8 @@ def test_every_loss_learns_what_its_data_says(base: str, tmp_path: Path, rows, o
         assert np.abs(scores - [0, 0.5, 1]).max() < 0.2
     reference = json.loads((artifact.path / "model" / "reward.json").read_text())
     assert ("thresholds" in reference) == (options.get("rating_loss") == "ordinal")
+    if rows is TIED:  # responses of equal worth always tie
+        assert reference["tie_probability"] > options.get("tie_probability", 1 / 3) + 0.01
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,7 @@ def test_every_loss_learns_what_its_data_says(base: str, tmp_path: Path, rows, o
     [
         ({"loss": "davidson", "label_smoothing": 0.1}, "label_smoothing: loss=davidson has none"),
         ({"tie_probability": 0.5}, "tie_probability: loss=bradley_terry has no ties"),
+        ({"threshold_learning_rate": 0.1}, "threshold_learning_rate: nothing to learn"),
         ({"loss": "top_1", "center_rewards_coefficient": 1}, "center_rewards_coefficient: loss"),
         ({"loss": "none", "pointwise_coefficient": 2}, "pointwise_coefficient: with loss=none"),
         ({"rating_loss": "ordinal"}, "rating_levels: needed by rating_loss=ordinal"),
