@@ -114,6 +114,21 @@ def test_preferences(tmp_path: Path, row, prompt, chosen, rejected):
     assert one.prompt.columns == {k: v for k, v in row.items() if k == "score_chosen"}
 
 
+@pytest.mark.parametrize("row", [PAIR, {"chosen": [USER, GOOD], "rejected": [USER, BAD]}, "hh"])
+def test_a_pair_says_how_sure_it_is(tmp_path: Path, row: dict | str):
+    row = HH_ROWS[0] if isinstance(row, str) else row
+    for probability, found in ((0.7, 0.7), (0, 0.0), ("", 1.0), (None, 1.0)):
+        (one,) = load_judged(write(tmp_path / "a.jsonl", {**row, "probability": probability}))
+        assert one.preferences == (Preference(better=0, worse=1, probability=found),)
+        assert one.prompt.columns == {}
+
+
+def test_doubt_in_a_table_of_text(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("prompt,chosen,rejected,probability\nQ,a,b,0.25\nR,a,b,\n")
+    found = load_judged(str(tmp_path / "a.csv"))
+    assert [one.preferences[0].probability for one in found] == [0.25, 1.0]
+
+
 @pytest.mark.parametrize("label", [True, False])
 @pytest.mark.parametrize(
     "row",

@@ -83,6 +83,10 @@ FAULTS = {
     ),
     "margin in words": ({**PAIR, "margin": "much"}, "margin is 'much'", "a finite number"),
     "margin not a number": ({**PAIR, "margin": float("nan")}, "margin is nan", "a finite number"),
+    "too sure": ({**PAIR, "probability": 1.5}, "probability is 1.5", "0 to 1"),
+    "percent": ({**PAIR, "probability": 70}, "probability is 70", "0 to 1"),
+    "surer than not": ({**PAIR, "probability": True}, "probability is True", "a finite number"),
+    "doubt in words": ({**PAIR, "probability": "low"}, "probability is 'low'", "a finite number"),
     "a label of 1": ({"prompt": "a", "completion": "b", "label": 1}, "label is 1", "true or false"),
     "labels of 1": (
         {"prompt": "a", "completions": ["b"], "labels": [1]},

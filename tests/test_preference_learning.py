@@ -16,8 +16,13 @@ from plaudit.models.forward import language_logits
 from plaudit.objectives import PREFERENCE_LOSSES, PreferenceOptimisation, PreferenceTerm
 from plaudit.stages.preference_data import mismatched, weighed
 from plaudit.stages.preference_reference import with_reference
-from plaudit.stages.preference_update import UpdateLabels, with_sorted_reference
+from plaudit.stages.preference_update import (
+    UpdateLabels,
+    with_matched_sides,
+    with_sorted_reference,
+)
 from plaudit.text import Tokens, Tree
+from tests.labelled import batch_of
 from tests.learning_trees import labelled_trees, learner_for
 from tests.tiny import random_tree, tiny_language_model
 
@@ -178,6 +183,33 @@ def test_aot_meets_equal_ranks():
     ]
     found = with_sorted_reference(trees, sums)
     assert [float(tree.pair["sorted_reference"][0]) for tree in found] == [5.0, 4.0]
+
+
+def test_unpaired_aot_is_the_loss_of_both_sides_sorted():
+    """Better log-ratios 1, 3, 2 and worse 5, 4, 6: value and slopes are those of sorting whole."""
+    trees = [bandit(1.0) for _ in range(3)]
+    ratios = np.array([[1.0, 5.0], [3.0, 4.0], [2.0, 6.0]])
+    trees = with_matched_sides(trees, [(ratio_K, np.zeros(2)) for ratio_K in ratios])
+    assert [float(t.pair["matched_rejected"][0]) for t in trees] == [4.0, 6.0, 5.0]
+    assert [float(t.pair["matched_chosen"][0]) for t in trees] == [2.0, 1.0, 3.0]
+
+    pair = lambda name: torch.tensor([float(t.pair[name][0]) for t in trees]).double()  # noqa: E731
+    logprob_M = torch.tensor(ratios).flatten().requires_grad_()
+    batch = batch_of([1] * 6, token={"reference": torch.zeros(6)}, branch={}, pair={
+        "better": torch.tensor([0, 2, 4]), "worse": torch.tensor([1, 3, 5]),
+        **{name: pair(name) for name in ("matched_chosen", "matched_rejected", "probability")},
+        "weight": torch.ones(3),
+    })  # fmt: skip
+    objective = PreferenceOptimisation(terms=(term("aot_unpaired"),))
+    loss = objective({"policy.logprobs": logprob_M}, batch)[0]
+    (slope_M,) = torch.autograd.grad(loss, logprob_M)
+
+    plain_K2 = torch.tensor(ratios, requires_grad=True)
+    (better_K, _), (worse_K, _) = (side.sort() for side in plain_K2.unbind(1))
+    plain = torch.log1p((-0.1 * (better_K - worse_K)).exp()).sum()
+    (expected_K2,) = torch.autograd.grad(plain, plain_K2)
+    assert float(loss.detach()) == pytest.approx(float(plain.detach()), abs=1e-9)
+    torch.testing.assert_close(slope_M, expected_K2.flatten(), atol=1e-9, rtol=0)
 
 
 def test_bco_s_mean_runs_over_all_updates_and_a_checkpoint_carries_it():

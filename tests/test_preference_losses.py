@@ -17,6 +17,7 @@ from plaudit.objectives.preference_inputs import Pairs, Rated, Sides
 from tests.labelled import Batch, batch_of
 
 LN2 = math.log(2)
+MATCHED = {"matched_chosen": 0.3, "matched_rejected": -0.2}
 
 
 def term(name: str, coefficient: float = 1.0, **settings: float) -> PreferenceTerm:
@@ -35,7 +36,7 @@ def pair_batch(
     spread = lambda xs: (  # noqa: E731
         (torch.tensor(xs, dtype=torch.float64) / lengths).repeat_interleave(lengths)
     )
-    said = {"probability": 1.0, "weight": 1.0, "sorted_reference": 2.0, **labels}
+    said = {"probability": 1.0, "weight": 1.0, "sorted_reference": 2.0, **MATCHED, **labels}
     pair = {name: torch.tensor([value], dtype=torch.float64) for name, value in said.items()}
     pair |= {"better": torch.tensor([0]), "worse": torch.tensor([1])}
     zeros, ones = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
@@ -179,6 +180,12 @@ PLAIN: Mapping[str, Callable[..., Tensor]] = {
         + sigma(0.1 * (c - a)) * (sigma(0.1 * (c - a)) / ((1 - p) * 0.999 + p * 0.001)).log()
     ),
     "aot": lambda a, c, w, v, m, n, p: -log_sigma(0.1 * (w - v - 2)),
+    # The pair's a meets another's c, and its c another's a, which is counted with that other.
+    "aot_unpaired": lambda a, c, w, v, m, n, p: (
+        -log_sigma(0.1 * (a + 0.2))
+        - log_sigma(0.1 * (0.3 - c))
+        + log_sigma(0.1 * (0.3 - c.detach()))
+    ),
     "f_dpo_forward_kl": lambda a, c, w, v, m, n, p: cross(0.1 * ((-c).exp() - (-a).exp()), p),
     "f_dpo_js": lambda a, c, w, v, m, n, p: cross(
         0.1 * ((2 * a.exp() / (1 + a.exp())).log() - (2 * c.exp() / (1 + c.exp())).log()), p

@@ -43,6 +43,33 @@ def test_every_loss_learns_what_people_prefer(name: str, base: str, pairs: str, 
     assert made.metrics["losses"][name]["weight"] == 1.0
 
 
+def doubted(place: Path, probability: float) -> str:
+    rows = [{**row, "probability": probability} for row in polite_pairs(6)]
+    return write_rows(place / "doubted.jsonl", rows)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_doubt_sets_how_far_a_policy_goes(probability: float, base: str, tmp_path: Path):
+    """DPO ends at ``log(p / (1 - p))``; at one half it has nothing to learn, and does not move."""
+    made = run_stage(
+        "preference", tmp_path / "out", model=base, dataset=doubted(tmp_path, probability),
+        beta=1.0, batch_size=6, num_train_epochs=100, learning_rate=1e-3,
+    )  # fmt: skip
+    last = read_metrics(made.path)[-1]
+    odds = math.log(probability / (1 - probability))
+    assert last["margin"] == pytest.approx(odds, abs=0.02 if odds else 0)
+    entropy = -sum(p * math.log(p) for p in (probability, 1 - probability))
+    assert last["loss"] == pytest.approx(entropy, abs=1e-4)
+    assert last.get("accuracy") == (1.0 if odds else None)
+
+
+@pytest.mark.parametrize("name", ["dpop", "aot", "plackett_luce"])
+def test_doubt_is_refused_by_losses_of_winners(name: str, base: str, tmp_path: Path):
+    data = doubted(tmp_path, 0.9)
+    with pytest.raises(ValueError, match=f"doubted.jsonl:1 has .* 0.9, but loss={name} takes hard"):
+        run_stage("preference", tmp_path / "out", model=base, dataset=data, loss=name)
+
+
 def judged_rows(kind: str) -> list[dict[str, Any]]:
     """The polite pairs as ratings, as soft labels, as rankings of three."""
     rows = polite_pairs(24)

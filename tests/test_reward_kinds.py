@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from plaudit.learning import read_metrics
 from plaudit.records import Message, Score
 from tests.scored import opened, rollout, small_renderer
 from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
@@ -86,6 +88,24 @@ TIED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("probability", [0.2, 0.8])
+def test_a_difference_of_scores_is_the_log_odds_of_the_label(
+    base: str, tmp_path: Path, probability: float
+):
+    rows = [{"prompt": f"cup {i}?\n", "chosen": "good tea", "rejected": "bad tea",
+             "probability": probability} for i in range(16)]  # fmt: skip
+    artifact = run_stage(
+        "reward", tmp_path / "reward", model=base, dataset=write_rows(tmp_path / "d.jsonl", rows),
+        **{**FAST, "num_train_epochs": 30},
+    )  # fmt: skip
+    renderer = small_renderer(base)
+    asked = [rollout("cup 3?\n", text, renderer) for text in ("good tea", "bad tea")]
+    scored = opened(artifact.path, renderer).score(asked)
+    good, bad = (score.value for score in scored if isinstance(score, Score))
+    assert good - bad == pytest.approx(math.log(probability / (1 - probability)), abs=0.1)
+    assert read_metrics(artifact.path)[-1]["accuracy"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("rows", "options"),
     [
@@ -96,6 +116,8 @@ TIED = [
         (TIED, {"loss": "rao_kupper", "tie_probability": 0.5}),
         (RATED, {"loss": "none", "rating_loss": "regression"}),
         (RATED, {"loss": "none", "rating_loss": "ordinal", "rating_levels": 3}),
+        (RATED, {"loss": "none", "rating_loss": "ordinal", "rating_levels": 3,
+                 "threshold_learning_rate": 0}),
         (RATED, {"loss": "none", "rating_loss": "logistic"}),
     ],
     ids=lambda value: str(value.get("rating_loss", value.get("loss", "smooth")))
@@ -122,6 +144,8 @@ def test_every_loss_learns_what_its_data_says(base: str, tmp_path: Path, rows, o
         assert np.abs(scores - [0, 0.5, 1]).max() < 0.2
     reference = json.loads((artifact.path / "model" / "reward.json").read_text())
     assert ("thresholds" in reference) == (options.get("rating_loss") == "ordinal")
+    if rows is TIED:  # responses of equal worth always tie
+        assert reference["tie_probability"] > options.get("tie_probability", 1 / 3) + 0.01
 
 
 @pytest.mark.parametrize(
@@ -129,6 +153,7 @@ def test_every_loss_learns_what_its_data_says(base: str, tmp_path: Path, rows, o
     [
         ({"loss": "davidson", "label_smoothing": 0.1}, "label_smoothing: loss=davidson has none"),
         ({"tie_probability": 0.5}, "tie_probability: loss=bradley_terry has no ties"),
+        ({"threshold_learning_rate": 0.1}, "threshold_learning_rate: nothing to learn"),
         ({"loss": "top_1", "center_rewards_coefficient": 1}, "center_rewards_coefficient: loss"),
         ({"loss": "none", "pointwise_coefficient": 2}, "pointwise_coefficient: with loss=none"),
         ({"rating_loss": "ordinal"}, "rating_levels: needed by rating_loss=ordinal"),
@@ -147,6 +172,8 @@ def test_options_that_do_not_apply_are_refused(options: dict, message: str, tmp_
     ("row", "options", "message"),
     [
         (TIED[0], {"loss": "plackett_luce"}, "sure by 0.5 only, but loss=plackett_luce"),
+        ({"prompt": "a", "chosen": "b", "rejected": "c", "probability": 0.7}, {"loss": "top_1"},
+         "sure by 0.7 only, but loss=top_1"),
         ({"prompt": "a", "chosen": "b", "rejected": "c", "margin": 1}, {"loss": "davidson"},
          "has a margin, which loss=davidson cannot use"),
         (RANKED[0], {"rating_loss": "ordinal", "rating_levels": 3}, "holds no ratings"),

@@ -28,6 +28,7 @@ from plaudit.objectives.reward_losses import (
 from tests.labelled import batch_of
 
 TIE = 0.3
+TIE_LOGIT = torch.tensor(math.log(0.3 / 0.7), dtype=torch.float64)
 
 
 def double(*values: float) -> Tensor:
@@ -96,14 +97,14 @@ def test_choices_against_the_softmax_written_out():
     assert_same(lambda s: choice_loss(s[better_Q] - s[worse_Q], better_Q, 5), plain, scores)
 
 
-def davidson(difference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    e, v = difference.exp(), 2 * TIE / (1 - TIE)
+def davidson(difference: Tensor, tie: Tensor | float = TIE) -> tuple[Tensor, Tensor, Tensor]:
+    e, v = difference.exp(), 2 * tie / (1 - tie)
     total = e + 1 + v * e.sqrt()
     return e / total, 1 / total, v * e.sqrt() / total
 
 
-def rao_kupper(difference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    e, theta = difference.exp(), (1 + TIE) / (1 - TIE)
+def rao_kupper(difference: Tensor, tie: Tensor | float = TIE) -> tuple[Tensor, Tensor, Tensor]:
+    e, theta = difference.exp(), (1 + tie) / (1 - tie)
     better, worse = e / (e + theta), 1 / (1 + theta * e)
     return better, worse, 1 - better - worse
 
@@ -116,7 +117,7 @@ def test_models_of_ties(loss, model):
 
     def of(probability: float) -> Callable[[Tensor], Tensor]:
         label = torch.full_like(at, probability)
-        return lambda d: loss(d, probability_Q=label, tie_probability=TIE)
+        return lambda d: loss(d, probability_Q=label, tie_logit=TIE_LOGIT)
 
     assert_same(of(1.0), lambda d: -model(d)[0].log(), at)
     assert_same(of(0.0), lambda d: -model(d)[1].log(), at)
@@ -127,12 +128,38 @@ def test_models_of_ties(loss, model):
     assert float((-of(0.5)(double(0.0).expand(5))).exp()[0]) == pytest.approx(TIE)
 
 
+@pytest.mark.parametrize(
+    ("loss", "model"), [(davidson_loss, davidson), (rao_kupper_loss, rao_kupper)]
+)
+@pytest.mark.parametrize("label", [0.0, 0.3, 0.5, 1.0])
+def test_slopes_of_a_tie_s_log_odds(loss, model, label: float):
+    at, label_Q = double(-3.0, 0.4, 5.0), torch.full((3,), label, dtype=torch.float64)
+
+    def plain(x: Tensor) -> Tensor:
+        better, worse, tied = model(at, x.sigmoid())
+        decided = -label * better.log() - (1 - label) * worse.log()
+        return -tied.log() if label == 0.5 else decided
+
+    found = lambda x: loss(at, probability_Q=label_Q, tie_logit=x)  # noqa: E731
+    for x in (-4.0, 0.2, 3.0):
+        assert_same(found, plain, torch.tensor(x, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("loss", [davidson_loss, rao_kupper_loss])
+@pytest.mark.parametrize("tie_logit", [-80.0, 80.0])
+def test_ties_that_always_or_never_come_are_finite(loss, tie_logit: float):
+    at = torch.tensor(tie_logit, requires_grad=True)
+    label_Q = torch.tensor([0.0, 0.5, 1.0])
+    loss(torch.zeros(3), probability_Q=label_Q, tie_logit=at).sum().backward()
+    assert at.grad is not None and bool(torch.isfinite(at.grad))
+
+
 @pytest.mark.parametrize("loss", [davidson_loss, rao_kupper_loss])
 @pytest.mark.parametrize("difference", [-1e4, 1e4])
 def test_models_of_ties_are_finite_far_out(loss, difference: float):
     for label in (0.0, 0.5, 1.0):
         at = torch.tensor([difference], requires_grad=True)
-        value = loss(at, probability_Q=torch.tensor([label]), tie_probability=TIE)
+        value = loss(at, probability_Q=torch.tensor([label]), tie_logit=TIE_LOGIT)
         value.sum().backward()
         assert bool(torch.isfinite(value)) and at.grad is not None and bool(torch.isfinite(at.grad))
 
@@ -144,7 +171,7 @@ def test_ordinal_ratings():
         dtype=torch.float64,
     )
 
-    def plain(score_M: Tensor) -> Tensor:
+    def plain(score_M: Tensor, thresholds: Tensor = thresholds) -> Tensor:
         below = (thresholds - score_M[:, None]).sigmoid()
         edges = torch.cat([torch.zeros(5, 1), below, torch.ones(5, 1)], 1)
         p_MC = edges.diff(dim=1)
@@ -153,6 +180,7 @@ def test_ordinal_ratings():
 
     at = double(0.3, -2.0, 1.0, 0.0, 4.0)
     assert_same(lambda s: ordinal_loss(s, share_MC, thresholds), plain, at)
+    assert_same(lambda t: ordinal_loss(at, share_MC, t), lambda t: plain(at, t), thresholds)
     far = torch.tensor([-60.0, 60.0, 60.0, -60.0, 0.0], requires_grad=True)
     loss = ordinal_loss(far, share_MC.float(), thresholds.float())
     loss.sum().backward()

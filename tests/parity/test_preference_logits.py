@@ -89,27 +89,36 @@ def our_loss(objective: PreferenceOptimisation, case: Case) -> Tensor:
     logprob_N = case.logprobs(case.policy_RTV)
     with torch.no_grad():
         reference_N = case.logprobs(case.reference_RTV)
+    better_Q, worse_Q = by_side((logprob_N - reference_N).detach())
     pair = {
         "better": torch.arange(PAIRS),
         "worse": torch.arange(PAIRS, 2 * PAIRS),
         "probability": torch.ones(PAIRS),
         "weight": torch.full((PAIRS,), 1 / PAIRS),
         "sorted_reference": by_rank(margins(logprob_N.detach()), margins(reference_N)),
+        "matched_chosen": by_rank(worse_Q, better_Q),
+        "matched_rejected": by_rank(better_Q, worse_Q),
     }
     bco = {"bco_mean": torch.zeros(len(LENGTHS))}
     batch = batch_of(LENGTHS, token={"reference": reference_N}, branch=bco, pair=pair)
     return objective({"policy.logprobs": logprob_N}, batch)[0]
 
 
+def by_side(logprob_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of the better and of the worse responses: [Q] each."""
+    sums = torch.stack([part.sum() for part in logprob_N.split(LENGTHS)])
+    return sums[:PAIRS], sums[PAIRS:]
+
+
 def margins(logprob_N: Tensor) -> Tensor:
     """[Q]."""
-    sums = torch.stack([part.sum() for part in logprob_N.split(LENGTHS)])
-    return sums[:PAIRS] - sums[PAIRS:]
+    better_Q, worse_Q = by_side(logprob_N)
+    return better_Q - worse_Q
 
 
-def by_rank(policy_Q: Tensor, reference_Q: Tensor) -> Tensor:
-    """The reference's margins, sorted, each at the pair whose policy's margin has its rank."""
-    return torch.empty(PAIRS).scatter(0, policy_Q.argsort(), reference_Q.sort().values)
+def by_rank(ranked_Q: Tensor, values_Q: Tensor) -> Tensor:
+    """The values, sorted, each at the pair that has its rank in ``ranked_Q``."""
+    return torch.empty(PAIRS).scatter(0, ranked_Q.argsort(), values_Q.sort().values)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ SAME: Mapping[str, tuple[dict[str, Any], Terms]] = {
     "bco_pair": ({}, [("bco_pair", 1, BETA)]),
     "sppo_hard": ({}, [("sppo", 1, BETA)]),
     "aot": ({}, [("aot", 1, BETA)]),
+    "aot_unpaired": ({}, [("aot_unpaired", 1, BETA)]),
     "apo_zero": ({}, [("apo_zero", 1, BETA)]),
     "apo_down": ({}, [("apo_down", 1, BETA)]),
     "discopop": ({}, [("discopop", 1, {"beta": 0.1, "discopop_tau": 0.05})]),

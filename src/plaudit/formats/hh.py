@@ -15,10 +15,10 @@ from typing import Any
 from plaudit.formats.files import Row
 from plaudit.formats.messages import answered, shown
 from plaudit.formats.pairs import (
+    PAIR_COLUMNS,
     make_pair,
     make_prompt,
     other_columns,
-    read_margin,
     shared_turns,
 )
 from plaudit.records import Judged, Message, Messages
@@ -43,9 +43,9 @@ def read_pair(row: Row) -> Judged:
     """
     chosen, rejected = answered(_turns(row, "chosen")), answered(_turns(row, "rejected"))
     at = shared_turns(row, chosen, rejected, PAIR)
-    columns = other_columns(row, "chosen", "rejected", "margin")
+    columns = other_columns(row, *PAIR_COLUMNS)
     prompt = make_prompt(row, chosen[:at], columns)
-    return make_pair(prompt, chosen=chosen[at:], rejected=rejected[at:], margin=read_margin(row))
+    return make_pair(row, prompt, chosen=chosen[at:], rejected=rejected[at:])
 
 
 def _turns(row: Row, side: str) -> Messages:

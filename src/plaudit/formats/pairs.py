@@ -13,6 +13,7 @@ from plaudit.formats.messages import shown
 from plaudit.formats.portions import conversation_key
 from plaudit.records import Judged, Messages, Preference, Prompt, Response, Text
 
+PAIR_COLUMNS = ("prompt", "chosen", "rejected", "margin", "probability")
 _UNSUPPORTED = ("tools", "chat_template_kwargs", "image", "images", "video", "videos", "audio")
 
 
@@ -26,11 +27,19 @@ def make_prompt(row: Row, content: Text, columns: dict[str, JsonValue] | None = 
     )
 
 
-def make_pair(prompt: Prompt, *, chosen: Text, rejected: Text, margin: float = 0.0) -> Judged:
+def make_pair(row: Row, prompt: Prompt, *, chosen: Text, rejected: Text) -> Judged:
+    """The chosen side over the rejected: by what margin, and how surely.
+
+    Raises:
+        ValueError: the margin is not a finite number, or the probability not one from 0 to 1.
+    """
+    margin, probability = _number(row, "margin", 0.0), _number(row, "probability", 1.0)
+    if not 0 <= probability <= 1:
+        row.fail(f"probability is {probability:g}", "0 to 1, that chosen is the better one")
     return Judged(
         prompt=prompt,
         responses=(Response(content=chosen), Response(content=rejected)),
-        preferences=(Preference(better=0, worse=1, margin=margin),),
+        preferences=(Preference(better=0, worse=1, margin=margin, probability=probability),),
     )
 
 
@@ -44,24 +53,6 @@ def other_columns(row: Row, *own: str) -> dict[str, JsonValue]:
         if row.value.get(column) not in (None, "", "[]", "{}", [], {}):
             row.fail(f"{column} is not supported yet", f"no {column}, or none in it")
     return {key: v for key, v in row.value.items() if key not in (*own, *_UNSUPPORTED)}
-
-
-def read_margin(row: Row) -> float:
-    """How much better the chosen side is; 0 where the row has no margin.
-
-    Raises:
-        ValueError: the margin is not a finite number.
-    """
-    value = row.value.get("margin")
-    if value is None or value == "":
-        return 0.0
-    try:
-        margin = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        margin = math.nan
-    if not math.isfinite(margin):
-        row.fail(f"margin is {shown(value)}", "a finite number")
-    return margin
 
 
 def shared_turns(row: Row, chosen: Messages, rejected: Messages, expected: str) -> int:
@@ -94,6 +85,19 @@ def shared_words(row: Row, chosen: str, rejected: str, expected: str) -> int:
     if not chosen[:at].strip():
         row.fail("chosen and rejected do not begin with the same words", expected)
     return at
+
+
+def _number(row: Row, column: str, unsaid: float) -> float:
+    value = row.value.get(column)
+    if value is None or value == "":
+        return unsaid
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        row.fail(f"{column} is {shown(value)}", "a finite number")
+    return number
 
 
 def _shared_length(a: Sequence[Any], b: Sequence[Any]) -> int:

@@ -4,7 +4,8 @@
 - prompt only: ``{"prompt"}``
 - prompt and completion: ``{"prompt", "completion"}``
 - preference: ``{"prompt", "chosen", "rejected"}``, or ``{"chosen", "rejected"}`` that both begin
-  with the prompt; and perhaps ``"margin"``
+  with the prompt; perhaps with ``"margin"`` (by how much chosen is better) and ``"probability"``
+  (that it is; no type of TRL's has it)
 - unpaired preference: ``{"prompt", "completion", "label": true}``
 - stepwise supervision: ``{"prompt", "completions": ["...", ...], "labels": [true, ...]}``
 
@@ -21,10 +22,10 @@ import re
 from plaudit.formats.files import Row
 from plaudit.formats.messages import MESSAGES, answered, read_messages, shown
 from plaudit.formats.pairs import (
+    PAIR_COLUMNS,
     make_pair,
     make_prompt,
     other_columns,
-    read_margin,
     shared_turns,
     shared_words,
 )
@@ -51,7 +52,6 @@ _WRITTEN_MESSAGES = re.compile(
     r"""\s*\[\s*\{.*['"](role|from)['"]\s*:\s*['"](system|user|assistant|human|gpt)['"]""",
     re.DOTALL,
 )
-_PAIR = ("prompt", "chosen", "rejected", "margin")
 _QUESTIONS = ("instruction", "question", "query", "input")
 
 
@@ -113,10 +113,10 @@ def read_preference(row: Row) -> Judged:
     """
     if "prompt" not in row.value or _repeats_prompt(row):
         return _read_implicit(row)
-    prompt = _prompt(row, PREFERENCE, *_PAIR)
+    prompt = _prompt(row, PREFERENCE, *PAIR_COLUMNS)
     chosen = _completion(row, "chosen", prompt, PREFERENCE)
     rejected = _completion(row, "rejected", prompt, PREFERENCE)
-    return make_pair(prompt, chosen=chosen, rejected=rejected, margin=read_margin(row))
+    return make_pair(row, prompt, chosen=chosen, rejected=rejected)
 
 
 def read_unpaired(row: Row) -> Judged:
@@ -157,7 +157,7 @@ def read_stepwise(row: Row) -> SteppedResponse:
 
 
 def _read_implicit(row: Row) -> Judged:
-    columns = other_columns(row, *_PAIR)
+    columns = other_columns(row, *PAIR_COLUMNS)
     question = next((column for column in _QUESTIONS if columns.get(column)), None)
     if question and "prompt" not in row.value:
         # What two answers have in common by chance is no prompt.
@@ -171,7 +171,7 @@ def _read_implicit(row: Row) -> Judged:
     else:
         row.fail("of chosen and rejected one is text, the other messages", PREFERENCE)
     prompt = make_prompt(row, chosen[:at], columns)
-    return make_pair(prompt, chosen=chosen[at:], rejected=rejected[at:], margin=read_margin(row))
+    return make_pair(row, prompt, chosen=chosen[at:], rejected=rejected[at:])
 
 
 def _prompt(row: Row, expected: str, *own: str) -> Prompt:

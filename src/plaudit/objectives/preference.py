@@ -50,11 +50,12 @@ class PreferenceOptimisation:
     pairs ``better``, ``worse``, ``probability``, ``weight`` and, where said, ``margin``; for
     response losses on branches ``rating`` and ``weight``; for rankings on branches
     ``ranking_weight``, the pairs being all that the rankings imply. What needs the whole update
-    (``kto_z0`` and ``bco_delta`` on branches, ``sorted_reference`` on pairs) is a label too, given
-    before the update is cut into micro-batches.
+    (``kto_z0`` and ``bco_mean`` on branches; on pairs ``sorted_reference``, ``matched_chosen`` and
+    ``matched_rejected``) is a label too, given before the update is cut into micro-batches.
 
-    Metrics: ``loss`` of the first term, those of the others under their names; ``accuracy`` (a tie
-    is half right) and ``margin`` of the first term's implicit rewards; ``chosen_logprob`` and
+    Metrics: ``loss`` of the first term, those of the others under their names; ``accuracy`` (over
+    pairs whose probability is not one half; equal rewards are half right) and ``margin`` of the
+    first term's implicit rewards; ``chosen_logprob`` and
     ``rejected_logprob``, nats a response (many losses lower both); over ratings
     ``desirable_reward`` and ``undesirable_reward``. What an update has none of has no metrics.
     """
@@ -109,8 +110,9 @@ def _pair_metrics(term: PreferenceTerm, pairs: Pairs, batch: Labelled) -> dict[s
     reward = pairs.log_ratio if term.row.reward == "log_ratio" else pairs.logprob
     difference_Q = (reward.per(pairs.tokens) if term.row.per_token else reward).difference_Q
     weight_Q, beta = batch.pair["weight"], term.resolved.get("beta", 1.0)
+    side_Q = (pairs.probability_Q - 0.5).sign()
     return {
-        "accuracy": weighted_mean_of(right_order(difference_Q), weight_Q),
+        "accuracy": weighted_mean_of(right_order(side_Q * difference_Q), weight_Q * side_Q.abs()),
         "margin": weighted_mean_of(beta * difference_Q, weight_Q),
         "chosen_logprob": weighted_mean_of(pairs.logprob.chosen_Q, weight_Q),
         "rejected_logprob": weighted_mean_of(pairs.logprob.rejected_Q, weight_Q),

@@ -133,6 +133,11 @@ def sorted_reference_Q(outputs: Mapping[str, Tensor], batch: Labelled) -> Tensor
     return batch.pair["sorted_reference"]
 
 
+def matched_sides(outputs: Mapping[str, Tensor], batch: Labelled) -> Sides:
+    """At the rank of a pair's worse response the better one's log-ratio, and the reverse (AOT)."""
+    return Sides(batch.pair["matched_chosen"], batch.pair["matched_rejected"])
+
+
 def kto_z0_M(outputs: Mapping[str, Tensor], batch: Labelled) -> Tensor:
     """``z0`` of the update, the same for every response (KTO)."""
     return batch.branch["kto_z0"]

@@ -200,6 +200,23 @@ def aot(pairs: Pairs, *, sorted_reference_Q: Tensor, beta: float) -> Tensor:
     return -logsigmoid(beta * (pairs.logprob.difference_Q - sorted_reference_Q))
 
 
+def aot_unpaired(pairs: Pairs, *, matched: Sides, beta: float) -> Tensor:
+    """``-log sigma(beta (a_(k) - c_(k)))`` at every rank ``k`` of the update (Melnyk et al. 2024).
+
+    ``a`` and ``c`` are each sorted on their own: the better responses' log-ratios are to dominate
+    the worse ones' as a distribution. A rank's loss is counted with the pair that has its ``a``;
+    the pair that has its ``c`` adds the slope there. Each side weighs as its own pair does.
+
+    Args:
+        matched: at the rank of the pair's ``c`` the ``a``, and at the rank of its ``a`` the ``c``,
+            without gradient.
+    """
+    a_Q, c_Q = pairs.log_ratio
+    loss_Q = -logsigmoid(beta * (a_Q - matched.rejected_Q))
+    slope_Q = -logsigmoid(beta * (matched.chosen_Q - c_Q))
+    return loss_Q + slope_Q - slope_Q.detach()
+
+
 def f_dpo_forward_kl(pairs: Pairs, *, beta: float) -> Tensor:
     """DPO under forward KL: log-ratios become ``-exp(-a)`` (Wang et al. 2023)."""
     return _by_divergence(lambda a: -(-a).exp(), pairs, beta)

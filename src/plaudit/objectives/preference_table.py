@@ -97,6 +97,13 @@ PREFERENCE_LOSSES: Mapping[str, PreferenceLoss] = {
         reads={"sorted_reference_Q": inputs.sorted_reference_Q},
         update_labels=("sorted_reference",),
     ),
+    "aot_unpaired": PreferenceLoss(
+        pair.aot_unpaired,
+        {"beta": 0.1},
+        labels="hard",
+        reads={"matched": inputs.matched_sides},
+        update_labels=("matched_chosen", "matched_rejected"),
+    ),
     "f_dpo_forward_kl": PreferenceLoss(pair.f_dpo_forward_kl, {"beta": 0.1}),
     "f_dpo_js": PreferenceLoss(pair.f_dpo_js, {"beta": 0.1}),
     "f_dpo_alpha": PreferenceLoss(pair.f_dpo_alpha, {"beta": 0.1, "f_alpha": 0.5}),

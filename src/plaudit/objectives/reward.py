@@ -28,6 +28,9 @@ ComparisonLoss = Literal[
     "bradley_terry", "davidson", "rao_kupper", "plackett_luce", "top_1", "none"
 ]
 RatingLoss = Literal["logistic", "regression", "ordinal"]
+Threshold = Literal["thresholds.ratings", "thresholds.ties"]
+"""What a loss holds beside scores, as a quantity: an ordinal rating's thresholds [C - 1]; and the
+log-odds of a tie between equal scores, a single number."""
 Heads = Literal["one", "criteria", "length"]
 """One score; a head for each criterion, of which a branch has its own; or quality and length."""
 
@@ -47,9 +50,9 @@ class RewardModelling:
     Losses of choices (``plackett_luce``, ``top_1``) take the pairs a branch won as one choice,
     whose weight is the sum of theirs.
 
-    Metrics: ``pair_loss`` and ``accuracy`` (an equal score is half right; ties do not count) over
-    pairs; ``rating_loss`` over ratings; ``length_correlation`` before the update. What an update
-    has none of has no metrics.
+    Metrics: ``pair_loss`` over pairs, and ``accuracy`` (an equal score is half right) over those
+    whose probability is not one half; ``rating_loss`` over ratings; ``length_correlation`` before
+    the update. What an update has none of has no metrics.
     """
 
     comparison: ComparisonLoss = "bradley_terry"
@@ -62,10 +65,13 @@ class RewardModelling:
     length_coefficient: float = 0.0
     thresholds: tuple[float, ...] = ()
     heads: Heads = "one"
+    learned: tuple[Threshold, ...] = ()
+    """Which of these are learned, and taken in place of ``thresholds`` and ``tie_probability``."""
 
     @property
     def needs(self) -> tuple[str, ...]:
-        return ("reward.scores",) if self.heads == "one" else ("reward.head_scores",)
+        scores = "reward.scores" if self.heads == "one" else "reward.head_scores"
+        return (scores, *self.learned)
 
     def __call__(
         self, outputs: Mapping[str, Tensor], batch: Labelled
@@ -73,16 +79,18 @@ class RewardModelling:
         score_M = self._scores(outputs, batch)
         pair, branch = batch.pair, batch.branch
         difference_Q = score_M[pair["better"]] - score_M[pair["worse"]]
-        loss_X, weight_X = self._comparisons(difference_Q, batch)
-        rating_M = self._ratings(score_M, branch)
+        loss_X, weight_X = self._comparisons(difference_Q, outputs, batch)
+        rating_M = self._ratings(score_M, outputs, branch)
         pair_loss = (weight_X * loss_X).sum()
         rating_loss = (branch["weight"] * rating_M).sum()
         loss = pair_loss + self.pointwise_coefficient * rating_loss
         loss = loss + self._regularisation(score_M, outputs, batch)
-        untied_Q = pair["weight"] * (pair["probability"] != 0.5)
+        side_Q = (pair["probability"] - 0.5).sign()
         means = counted(
             pair_loss=weighted_mean_of(loss_X, weight_X),
-            accuracy=weighted_mean_of(right_order(difference_Q), untied_Q),
+            accuracy=weighted_mean_of(
+                right_order(side_Q * difference_Q), pair["weight"] * side_Q.abs()
+            ),
             rating_loss=weighted_mean_of(rating_M, branch["weight"]),
         )
         if self.length_coefficient:
@@ -99,14 +107,17 @@ class RewardModelling:
             return head_scores_MH.sum(-1)
         return head_scores_MH.gather(1, batch.branch["head"][:, None])[:, 0]
 
-    def _comparisons(self, difference_Q: Tensor, batch: Labelled) -> tuple[Tensor, Tensor]:
+    def _comparisons(
+        self, difference_Q: Tensor, outputs: Mapping[str, Tensor], batch: Labelled
+    ) -> tuple[Tensor, Tensor]:
         """Losses and their weights: of pairs, or of choices."""
-        pair, tie = batch.pair, self.tie_probability
+        pair = batch.pair
         probability_Q, weight_Q = pair["probability"], pair["weight"]
         if self.comparison in ("davidson", "rao_kupper"):
             loss = {"davidson": davidson_loss, "rao_kupper": rao_kupper_loss}[self.comparison]
-            loss_Q = loss(difference_Q, probability_Q=probability_Q, tie_probability=tie)
-            return loss_Q, weight_Q
+            fixed = torch.logit(difference_Q.new_tensor(self.tie_probability))
+            tie_logit = outputs.get("thresholds.ties", fixed)
+            return loss(difference_Q, probability_Q=probability_Q, tie_logit=tie_logit), weight_Q
         if self.comparison in ("plackett_luce", "top_1"):
             loss_M = choice_loss(difference_Q, pair["better"], batch.branches)
             return loss_M, torch.zeros_like(loss_M.detach()).index_add(0, pair["better"], weight_Q)
@@ -119,14 +130,16 @@ class RewardModelling:
         )
         return loss_Q, weight_Q
 
-    def _ratings(self, score_M: Tensor, branch: Mapping[str, Tensor]) -> Tensor:
+    def _ratings(
+        self, score_M: Tensor, outputs: Mapping[str, Tensor], branch: Mapping[str, Tensor]
+    ) -> Tensor:
         if self.rating == "regression":
             return regression_loss(score_M, branch["rating"])
         if self.rating == "ordinal":
             levels = range(len(self.thresholds) + 1)
             share_MC = torch.stack([branch[f"level_{c}"] for c in levels], -1)
-            thresholds = torch.tensor(self.thresholds, dtype=score_M.dtype, device=score_M.device)
-            return ordinal_loss(score_M, share_MC, thresholds)
+            fixed = score_M.new_tensor(self.thresholds)
+            return ordinal_loss(score_M, share_MC, outputs.get("thresholds.ratings", fixed))
         return pointwise_loss(score_M, branch["rating"])
 
     def _regularisation(

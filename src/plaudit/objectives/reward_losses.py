@@ -1,7 +1,7 @@
 """Losses of reward models: of comparisons, of choices out of several, and of ratings.
 
-All are pure and unreduced. The probability of a tie is said for two equal scores, so that one
-number means the same in both models of ties.
+All are pure and unreduced. In both models of ties ``x`` is the log-odds of a tie between two equal
+scores, so that one number means the same in both.
 
 Shapes: Q pairs, M branches (responses), C levels of an ordinal rating.
 """
@@ -27,30 +27,32 @@ def bradley_terry_loss(
     return -(probability_Q * logsigmoid(logit_Q) + (1.0 - probability_Q) * logsigmoid(-logit_Q))
 
 
-def davidson_loss(difference_Q: Tensor, *, probability_Q: Tensor, tie_probability: float) -> Tensor:
+def davidson_loss(difference_Q: Tensor, *, probability_Q: Tensor, tie_logit: Tensor) -> Tensor:
     """``-log P`` where better : worse : tie are as ``e^(d/2) : e^(-d/2) : v`` (Davidson 1970).
 
-    ``v = 2 t / (1 - t)`` makes a tie of equal scores have probability ``t``. A label of exactly 1/2
-    is a tie; any other weighs the two sides, ``-p log P(better) - (1 - p) log P(worse)``.
+    ``v = 2 e^x``. A label of exactly 1/2 is a tie; any other weighs the two sides,
+    ``-p log P(better) - (1 - p) log P(worse)``.
+
+    Args:
+        tie_logit: ``x``, a single number.
     """
     half_Q = difference_Q / 2
-    tie_Q = torch.full_like(half_Q, math.log(2 * tie_probability / (1 - tie_probability)))
+    tie_Q = (math.log(2) + tie_logit).expand_as(half_Q)
     better_Q, worse_Q, tied_Q = torch.stack([half_Q, -half_Q, tie_Q]).log_softmax(0)
     return -_outcome(probability_Q, better_Q, worse_Q, tied_Q)
 
 
-def rao_kupper_loss(
-    difference_Q: Tensor, *, probability_Q: Tensor, tie_probability: float
-) -> Tensor:
+def rao_kupper_loss(difference_Q: Tensor, *, probability_Q: Tensor, tie_logit: Tensor) -> Tensor:
     """``P(better) = sigma(d - k)``, ``P(worse) = sigma(-d - k)``, a tie has the rest.
 
-    Rao & Kupper 1967, with their threshold as ``e^k = (1 + t) / (1 - t)``, which makes a tie of
-    equal scores have probability ``t``. Labels as in ``davidson_loss``.
+    Rao & Kupper 1967, with their threshold as ``e^k = 1 + 2 e^x``. Labels and arguments as in
+    ``davidson_loss``.
     """
-    k = math.log((1 + tie_probability) / (1 - tie_probability))
+    k = softplus(math.log(2) + tie_logit)
     better_Q, worse_Q = logsigmoid(difference_Q - k), logsigmoid(-difference_Q - k)
-    # 1 - sigma(d - k) - sigma(-d - k) = (e^2k - 1) sigma(d - k) sigma(-d - k)
-    tied_Q = math.log(math.expm1(2 * k)) + better_Q + worse_Q
+    # 1 - sigma(d - k) - sigma(-d - k) = (e^2k - 1) sigma(d - k) sigma(-d - k), and here
+    # e^2k - 1 = 4 e^x (1 + e^x)
+    tied_Q = math.log(4) + tie_logit + softplus(tie_logit) + better_Q + worse_Q
     return -_outcome(probability_Q, better_Q, worse_Q, tied_Q)
 
 

@@ -4,7 +4,9 @@ All of it is without gradient, and given to the loss as labels:
 
 - ``kto_z0`` on branches: the mean log-ratio of prompts with other prompts' responses, at least 0;
 - ``bco_mean`` on branches: the mean log-ratio of every response so far, this update's included;
-- ``sorted_reference`` on pairs: the reference's margin at the rank of the policy's (AOT).
+- ``sorted_reference`` on pairs: the reference's margin at the rank of the policy's (AOT);
+- ``matched_chosen``, ``matched_rejected`` on pairs: the better response's log-ratio at the rank of
+  this pair's worse one, and the worse one's at the rank of its better one (AOT, unpaired).
 
 Shapes: K branches of a tree, Q pairs of an update.
 """
@@ -21,6 +23,9 @@ from plaudit.learning import Learner
 from plaudit.learning.moments import RunningMoments
 from plaudit.objectives import PreferenceTerm
 from plaudit.text import Tree
+
+Sums = Sequence[tuple[np.ndarray, np.ndarray]]
+"""Of each tree, the log-probabilities of its responses under policy and reference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +56,7 @@ class UpdateLabels:
         if "kto_z0" in self.wanted:
             ratios = np.concatenate([logs - refs for logs, refs in _sums(strangers, learner)])
             labelled = [_everywhere(t, "kto_z0", max(0.0, ratios.mean())) for t in labelled]
-        if not self.wanted & {"bco_mean", "sorted_reference"}:
+        if not self.wanted & {"bco_mean", "sorted_reference", "matched_chosen"}:
             return labelled, after
         sums = _sums(labelled, learner)
         if "bco_mean" in self.wanted:
@@ -60,36 +65,57 @@ class UpdateLabels:
             labelled = [_everywhere(t, "bco_mean", after.log_ratios.mean) for t in labelled]
         if "sorted_reference" in self.wanted:
             labelled = with_sorted_reference(labelled, sums)
+        if "matched_chosen" in self.wanted:
+            labelled = with_matched_sides(labelled, sums)
         return labelled, after
 
 
-def with_sorted_reference(
-    trees: Sequence[Tree], sums: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[Tree]:
-    """Each pair with the reference's margin that has the rank of the policy's, over all pairs.
+def with_sorted_reference(trees: Sequence[Tree], sums: Sums) -> list[Tree]:
+    """Each pair with the reference's margin that has the rank of the policy's, over all pairs."""
+    policy, reference = zip(*sums, strict=True)
+    matched_Q = _at_ranks(_margins(trees, policy), _margins(trees, reference))
+    return _with_pair_values(trees, sorted_reference=matched_Q)
 
-    Args:
-        sums: of each tree, the log-probabilities of its responses under policy and reference.
-    """
-    policy, reference = (
-        np.concatenate([_margins(tree, pair[i]) for tree, pair in zip(trees, sums, strict=True)])
-        for i in (0, 1)
+
+def with_matched_sides(trees: Sequence[Tree], sums: Sums) -> list[Tree]:
+    """Each pair with the log-ratios of the other side that have the ranks of its own."""
+    ratios = [logs - refs for logs, refs in sums]
+    chosen_Q, rejected_Q = _side(trees, ratios, "better"), _side(trees, ratios, "worse")
+    return _with_pair_values(
+        trees,
+        matched_chosen=_at_ranks(rejected_Q, chosen_Q),
+        matched_rejected=_at_ranks(chosen_Q, rejected_Q),
     )
-    matched_Q = np.empty_like(reference)
-    matched_Q[np.argsort(policy, kind="stable")] = np.sort(reference)
+
+
+def _margins(trees: Sequence[Tree], values: Sequence[np.ndarray]) -> np.ndarray:
+    return _side(trees, values, "better") - _side(trees, values, "worse")
+
+
+def _side(trees: Sequence[Tree], values: Sequence[np.ndarray], side: str) -> np.ndarray:
+    """What one side of every pair has, of values of each tree's responses."""
+    return np.concatenate(
+        [values_K[tree.pair[side]] for tree, values_K in zip(trees, values, strict=True)]
+    )
+
+
+def _at_ranks(ranked_Q: np.ndarray, values_Q: np.ndarray) -> np.ndarray:
+    """The values, each put where ``ranked_Q`` has its rank."""
+    found_Q = np.empty_like(values_Q)
+    found_Q[np.argsort(ranked_Q, kind="stable")] = np.sort(values_Q)
+    return found_Q
+
+
+def _with_pair_values(trees: Sequence[Tree], **values_Q: np.ndarray) -> list[Tree]:
     cuts = np.cumsum([len(tree.pair["better"]) for tree in trees])[:-1]
+    parts = {name: np.split(values, cuts) for name, values in values_Q.items()}
     return [
-        tree.with_pair_labels(sorted_reference=part)
-        for tree, part in zip(trees, np.split(matched_Q, cuts), strict=True)
+        tree.with_pair_labels(**{name: part[i] for name, part in parts.items()})
+        for i, tree in enumerate(trees)
     ]
 
 
-def _margins(tree: Tree, logprob_K: np.ndarray) -> np.ndarray:
-    return logprob_K[tree.pair["better"]] - logprob_K[tree.pair["worse"]]
-
-
-def _sums(trees: Sequence[Tree], learner: Learner) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of each tree, every response's log-probability under the policy and the reference."""
+def _sums(trees: Sequence[Tree], learner: Learner) -> Sums:
     outputs = learner.forward(trees, ["policy.logprobs"])
     return [
         (_by_branch(tree, found["policy.logprobs"]), _by_branch(tree, tree.token["reference"]))

@@ -2,8 +2,8 @@
 
 Reads preferences, rankings and ratings. All responses to a prompt are one tree; comparisons train
 by one loss, ratings by another. Writes ``model`` (with ``reward.json``: mean and standard deviation
-of its scores on responses it learned from); with LoRA ``adapter`` too; and for the part held
-out ``held_out.jsonl``, with accuracy, AUC and what simple rules reach there.
+of its scores on responses it learned from, and its losses' thresholds); with LoRA ``adapter`` too;
+and for the part held out ``held_out.jsonl``, with accuracy, AUC and what simple rules reach there.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from plaudit.stages.reward_data import (
     weighed,
     with_length_slopes,
 )
-from plaudit.stages.reward_options import RewardConfig
+from plaudit.stages.reward_options import WITH_TIES, RewardConfig
 from plaudit.stages.reward_roles import reward_roles
+from plaudit.stages.reward_thresholds import THRESHOLDS, learned_roles, settled
 from plaudit.stages.setup import make_learner, open_draft, open_text
 from plaudit.text import Tree
 
@@ -63,7 +64,11 @@ def run(config: RewardConfig, output: Path) -> Artifact:
     )
     roles = reward_roles(config, heads=len(head_names(config)), random_init=config.random_init)
     draft = open_draft("reward", config, inputs(config), output, began)
-    learner = make_learner(roles, config, tokenizer, draft.path, total_steps=order.steps)
+    trained = learned_roles(roles, objective)
+    learner = make_learner(
+        trained, config, tokenizer, draft.path, total_steps=order.steps,
+        learning_rates={"reward": config.learning_rate, THRESHOLDS: config.threshold_rate},
+    )  # fmt: skip
     fit(
         learner,
         objective,
@@ -75,7 +80,8 @@ def run(config: RewardConfig, output: Path) -> Artifact:
     roles.save("reward", tokenizer, draft.path / "model")
     if isinstance(roles, AdapterRoles):
         roles.save_adapter("reward", draft.path / "adapter")
-    reference = _reference(config, learner, data, objective.thresholds)
+    objective = settled(objective, trained)
+    reference = _reference(config, learner, data, objective)
     write_json(draft.path / "model" / REFERENCE_FILE, reference)
     metrics: dict[str, Any] = {"prompts": len(data.trees), **_count(data.judged)}
     if held_out is not None:
@@ -97,6 +103,7 @@ def _objective(config: RewardConfig, trees: Sequence[Tree]) -> RewardModelling:
         length_coefficient=config.length_coefficient,
         thresholds=thresholds(trees, levels) if levels else (),
         heads=heads,
+        learned=config.learned_thresholds,
         **ties,
     )
 
@@ -122,7 +129,7 @@ def _head_scores(config: RewardConfig, learner: Learner, trees: Sequence[Tree]) 
 
 
 def _reference(
-    config: RewardConfig, learner: Learner, data: Data, thresholds: Sequence[float]
+    config: RewardConfig, learner: Learner, data: Data, objective: RewardModelling
 ) -> dict[str, Any]:
     """What the scores of responses learned from were, and how the heads make one score."""
     some = data.trees[:: -(-len(data.trees) // REFERENCE_PROMPTS)]
@@ -137,8 +144,10 @@ def _reference(
         found = {"heads": {name: _moments(s) | {"weight": w} for (name, w), s in heads}}
     if data.rules:
         found["rules"] = list(data.rules)
-    if thresholds:
-        found["thresholds"] = list(thresholds)
+    if objective.thresholds:
+        found["thresholds"] = list(objective.thresholds)
+    if config.loss in WITH_TIES:
+        found["tie_probability"] = objective.tie_probability
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from plaudit.formats import WHOLE, Portion
-from plaudit.objectives.reward import ComparisonLoss, RatingLoss
+from plaudit.objectives.reward import ComparisonLoss, RatingLoss, Threshold
 from plaudit.stages.options import (
     AdapterOptions,
     Count,
@@ -40,8 +40,11 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Share of the pairs' labels believed to be wrong; for bradley_terry."""
     tie_probability: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Probability that two responses of equal score tie, 1/3 where not said; for davidson and
-    rao_kupper."""
+    """Probability that two responses of equal score tie, from which learning begins; 1/3 where not
+    said; for davidson and rao_kupper."""
+    threshold_learning_rate: NonNegative | None = None
+    """Learning rate of tie_probability and of the thresholds between an ordinal rating's levels,
+    0.05 where not said; 0 leaves them where they begin."""
     center_rewards_coefficient: NonNegative = 0.0
     """Weight of the squared sum of a pair's scores, which keeps scores about 0 (0.01 is usual)."""
     score_l2_coefficient: NonNegative = 0.0
@@ -79,6 +82,10 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
             f"tie_probability: loss={loss} has no ties; for {' and '.join(WITH_TIES)}": (
                 self.tie_probability is not None and loss not in WITH_TIES
             ),
+            "threshold_learning_rate: nothing to learn; for ordinal, davidson and rao_kupper": (
+                self.threshold_learning_rate is not None
+                and not (self.rating_loss == "ordinal" or loss in WITH_TIES)
+            ),
             f"center_rewards_coefficient: loss={loss} has no pairs; for {', '.join(PAIRWISE)}": (
                 self.center_rewards_coefficient and loss not in PAIRWISE
             ),
@@ -103,6 +110,19 @@ class RewardConfig(ModelOptions, AdapterOptions, TrainingOptions):
             if present:
                 raise ValueError(fault)
         return self
+
+    @property
+    def threshold_rate(self) -> float:
+        """Adam moves a number by about its rate a step, and thresholds have some units to go."""
+        return 0.05 if self.threshold_learning_rate is None else self.threshold_learning_rate
+
+    @property
+    def learned_thresholds(self) -> tuple[Threshold, ...]:
+        held: dict[Threshold, bool] = {
+            "thresholds.ratings": self.rating_loss == "ordinal",
+            "thresholds.ties": self.loss in WITH_TIES,
+        }
+        return tuple(name for name in held if held[name] and self.threshold_rate)
 
     @property
     def one_head(self) -> bool:
