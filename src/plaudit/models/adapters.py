@@ -135,6 +135,11 @@ class AdapterRoles:
 
     def save_adapter(self, role: str, path: Path) -> None:
         """Write the adapter alone, in PEFT's format, and the scalar head beside it."""
+        config = self._peft.peft_config[role]
+        assert isinstance(config, LoraConfig)
+        if isinstance(config.target_modules, set):
+            # PEFT writes a set in the order of its hashes, another in every process.
+            config.target_modules = sorted(config.target_modules)
         self._peft.save_pretrained(str(path), selected_adapters=[role], save_embedding_layers=False)
         if role in self._heads:
             save_file({"weight": self._heads[role].weight.detach()}, path / role / HEAD_FILE)

@@ -126,12 +126,12 @@ def _on_ratings(
 def _bigram_pairs(
     train: Sequence[Judged], better: Sequence[str], worse: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    pairs = [(j, p) for j in train for p in j.preferences]
+    pairs = [(j, _ordered(p)) for j in train for p in j.preferences if p.probability != 0.5]
     if not pairs:
         return {}
     model = fit_bigram_bradley_terry(
-        [plain_text(j.responses[p.better].content) for j, p in pairs],
-        [plain_text(j.responses[p.worse].content) for j, p in pairs],
+        [plain_text(j.responses[winner].content) for j, (winner, _) in pairs],
+        [plain_text(j.responses[loser].content) for j, (_, loser) in pairs],
     )
     return {"bigrams": pair_accuracy(model.score(better), model.score(worse))}
 
