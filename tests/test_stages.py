@@ -58,8 +58,9 @@ def test_pretrain_makes_a_model_that_predicts_held_out_text(tmp_path: Path):
         corpora={"coffee_bar": {"path": DIALOGUES, "kind": "taskmaster", "portion": [0.0, 0.04]}},
         vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, batch_size=8, holdout=0.1,
-        learning_rate=5e-3, max_length=128,
+        learning_rate=5e-3, max_length=128, num_train_epochs=1.5,
     )  # fmt: skip
+    assert artifact.metrics["steps"] == round(1.5 * -(-artifact.metrics["rows"] // 8))
     first, last = first_and_last(artifact, "loss")
     assert first > 5.5 and last < 0.75 * first
     assert artifact.metrics["held_out"]["coffee_bar"]["perplexity"] < np.exp(0.8 * first)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEPARATOR = "\n"
-_LARGEST, _LARGEST_TERM, _OFF_BY = 20, 9, 10
+_LARGEST, _LARGEST_TERM, _OFF_BY = 20, 9, 3
 
 
 @dataclass(frozen=True, kw_only=True)

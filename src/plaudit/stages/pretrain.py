@@ -107,7 +107,12 @@ def run(config: PretrainConfig, output: Path) -> Artifact:
     documents = {name: list(_documents(corpus)) for name, corpus in config.corpora.items()}
     tokenizer = _tokenizer(config, documents, draft.path / "tokenizer")
     train, held_out = _split(config, documents, tokenizer)
-    order = Order(rows=len(train), batch_size=config.batch_size, epochs=1, seed=config.seed)
+    order = Order(
+        rows=len(train),
+        batch_size=config.batch_size,
+        epochs=config.num_train_epochs,
+        seed=config.seed,
+    )
     learner = _learner(config, tokenizer, order.steps, draft.path)
     fit(
         learner,
@@ -119,7 +124,7 @@ def run(config: PretrainConfig, output: Path) -> Artifact:
     )
     metrics = {name: _perplexity(learner, trees) for name, trees in held_out.items()}
     _save(learner, tokenizer, config, draft.path / "model")
-    return draft.finish({"held_out": metrics})
+    return draft.finish({"rows": len(train), "steps": order.steps, "held_out": metrics})
 
 
 def _documents(corpus: Corpus) -> Iterator[Prompt]:
