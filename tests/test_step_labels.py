@@ -34,7 +34,9 @@ def test_sums_are_right_where_they_say_so():
         assert right == expected
         wrong += right < 4
     assert 30 < wrong < 60
-    assert right_answer(["?"] * 3, ["1 + 2 = 3", "x", "a\n10"], ["3", "3", "1"]) == [1, 0, 0]
+    assert right_answer(["?"] * 4, ["1 + 2 = 3", "x", "a\n10", "2 - 5 = -3"], ["3", "3", "1", "3"]) == [
+        1, 0, 0, 0
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Sums worked out step by step, right and wrong: a process anybody can check.
 
-A problem is ``Work out 31 + 4 - 5``, a solution one line a step (``31 + 4 = 35``), and a wrong step
+A problem is ``Work out 3 + 4 - 5``, a solution one line a step (``3 + 4 = 7``), and a wrong step
 is off by a few and carried on, so that every later step is wrong as well.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SEPARATOR = "\n"
-_LARGEST, _LARGEST_TERM, _OFF_BY = 20, 9, 3
+_LARGEST, _OFF_BY = 9, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Sum:
 
 
 def draw_sums(count: int, terms: int, seed: int) -> list[Sum]:
-    """Distinct problems whose running totals stay between 0 and 20.
+    """Distinct problems whose running totals stay between 0 and 9.
 
     Raises:
         ValueError: there are not so many.
@@ -67,7 +67,7 @@ def right_answer(
     prompts: Sequence[str], completions: Sequence[str], answer: Sequence[str], **columns: object
 ) -> list[float]:
     """1 where the last number of a completion is the answer, else 0: a function of TRL's kind."""
-    last = [(re.findall(r"\d+", completion) or [""])[-1] for completion in completions]
+    last = [(re.findall(r"-?\d+", completion) or [""])[-1] for completion in completions]
     return [float(said == right) for said, right in zip(last, answer, strict=True)]
 
 
@@ -75,11 +75,9 @@ def _draw(rng: np.random.Generator, terms: int) -> Sum:
     total = first = int(rng.integers(1, _LARGEST))
     drawn: list[int] = []
     for _ in range(terms):
-        term = int(rng.integers(1, _LARGEST_TERM + 1)) * (1 if rng.random() < 0.5 else -1)
-        if not 0 <= total + term <= _LARGEST:
-            term = -term
-        drawn.append(term)
-        total += term
+        result = int(rng.choice([r for r in range(_LARGEST + 1) if r != total]))
+        drawn.append(result - total)
+        total = result
     return Sum(first=first, terms=tuple(drawn))
 
 
