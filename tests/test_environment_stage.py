@@ -1,4 +1,4 @@
-"""The rl stage with an environment, and the rewards for using tools."""
+"""Stages with an environment, and the rewards for using tools."""
 
 from __future__ import annotations
 
