@@ -93,7 +93,7 @@ def _penalised(
     penalty = config.missing_eos_penalty
     return [
         Score(value=score.value - penalty, parts=score.parts)
-        if isinstance(score, Score) and rollout.finish_reason == "length"
+        if isinstance(score, Score) and rollout.finish_reason != "stop"
         else score
         for rollout, score in zip(rollouts, scores, strict=True)
     ]
@@ -140,7 +140,7 @@ def _metrics(
     return {
         "score": float(np.mean(values)),
         "kl": float(kl[own > 0].mean()) if own.any() else float("nan"),
-        "response_tokens": float(np.mean([len(rollout.ids) for rollout in rollouts])),
+        "response_tokens": float(np.mean([rollout.written.sum() for rollout in rollouts])),
         "stopped": float(np.mean([r.finish_reason == "stop" for r in rollouts])),
         "comparisons": float(len(trees)),
         "left_out": float(sum(left_out.values())),
