@@ -1,4 +1,4 @@
-"""The rl stage with an environment, and the rewards for using tools."""
+"""Stages with an environment, and the rewards for using tools."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_rl_learns_from_conversations_with_tools(algorithm: str, orders: str, tm
     assert len(steps) == 2
     for metrics in steps:
         assert metrics["turns"] > 1 and metrics["tool_results"] > 0.3
-        assert metrics["written_tokens"] < metrics["response_tokens"]
+        assert (
+            metrics["response_tokens"] + metrics["tool_tokens"] <= 60 and metrics["tool_tokens"] > 1
+        )
         assert abs(metrics["policy_loss"]) < 5 and metrics["approx_kl"] < 0.1
 
 

@@ -58,14 +58,18 @@ def finished(output: Path, stage: str, metrics: dict, files: dict[str, list[dict
     return output
 
 
-def a_run(place: Path, answers: list[str]) -> tuple[Path, dict[str, Any]]:
+def a_run(
+    place: Path, answers: list[str], turns: list[dict[str, Any]] | None = None
+) -> tuple[Path, dict[str, Any]]:
     """The page and the figures of a made-up run whose policy and customers say ``answers``."""
     rows = [
         {
             "prompt": str(i),
             "messages": [{"role": "user", "content": answer} for _ in range(6)],
             "answers": {
-                name: [{"text": answer, "judge": float(score)}]
+                name: [
+                    {"text": answer, "judge": float(score), **({"turns": turns} if turns else {})}
+                ]
                 for score, name in enumerate(FOUND["behaviour"])
             },
         }
@@ -115,6 +119,15 @@ def test_what_models_wrote_is_text_and_nothing_is_fetched(tmp_path: Path, browse
     assert HOSTILE in text and "&lt;b&gt; stays as it is" in text
     assert 'add_order_item(menu_item_id="latte-1", quantity=2)' in text
     page.close()
+
+
+def test_answers_of_several_turns_are_shown_whole(tmp_path: Path):
+    called = Message(role="assistant", tool_calls=(ToolCall(name="menu", arguments={"of": "tea"}),))
+    turns = [called, Message(role="tool", content="4.50"), Message(role="assistant", content="-")]
+    file, _ = a_run(tmp_path, ["It is 4.50."], [turn.model_dump(mode="json") for turn in turns])
+    answers = file.read_text().partition('<div class="answers">')[2].partition("</section>")[0]
+    shown = [answers.index(part) for part in ("menu(of=", "4.50</span>", "It is 4.50.")]
+    assert shown == sorted(shown) and answers.count("It is 4.50.") == len(NAMES)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
@@ -184,7 +197,7 @@ WORRIES = {
     "hacking": (("behaviour", "grpo", "judge_score"), 0.4, None),
     "long": (("behaviour", "grpo", "response_tokens"), 30.0, "1.50 times as long"),
     "repeats": (("behaviour", "grpo", "repetition"), 0.3, "repeats itself"),
-    "cut": (("behaviour", "grpo", "stopped"), 0.8, "20% of grpo's answers were cut"),
+    "cut": (("behaviour", "grpo", "stopped"), 0.8, "20% of grpo's answers did not end"),
     "variety": (("behaviour", "grpo", "entropy_per_token"), 0.2, "lost variety"),
     "calls": (("tool_calls", "grpo", "difference"), [-0.2, -0.1, -0.05], "fewer valid tool calls"),
 }

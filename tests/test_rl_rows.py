@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from plaudit.formats import load_prompts
 from plaudit.learning import read_metrics
 from plaudit.models import load_language_model
 from plaudit.objectives import ALGORITHMS
-from plaudit.records import Invalid
+from plaudit.records import FinishReason, Invalid, Prompt, Rollout, Score
 from plaudit.sampling import LocalSampler, SamplingParams
 from plaudit.scoring import FunctionScorer, RewardSources
 from plaudit.stages import rl
@@ -24,6 +24,7 @@ from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_shaping import Controllers
 from plaudit.stages.setup import open_text
 from tests.learning_trees import learner_for, separate_roles
+from tests.scored import values
 from tests.small import DIALOGUES, count_of_e, polite_pairs, run_stage, small_checkpoint, write_rows
 
 
@@ -70,18 +71,24 @@ def weighs_latte(prompts: list, completions: list, **columns: list) -> list[floa
 
 def gathered(config: RLConfig, rows: list[int], reward: str):
     """A step of the rl stage up to its groups, on the policy as it is."""
+    found, _, sources, prompts = stepped(config, rows, reward_function=reward)
+    assert isinstance(sources.sampler, LocalSampler)
+    return found, sources.sampler, sources.scorer, prompts
+
+
+def stepped(config: RLConfig, rows: list[int], **rewards: str):
+    """And the controllers after it, of rewards that are functions of this file."""
     tokenizer, renderer = open_text(config, longest_tokens=200)
     assert tokenizer.pad_token_id is not None
     sampler = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
     reference = LocalSampler(load_language_model(config.model, precision="float32"), renderer)
-    scorer = RewardSources(
-        scorers={"reward_function": FunctionScorer(f"tests.test_rl_rows:{reward}")}
-    )
+    functions = {n: FunctionScorer(f"tests.test_rl_rows:{f}") for n, f in rewards.items()}
+    scorer = RewardSources(scorers=functions)
     sources = Sources(sampler=sampler, scorer=scorer, reference=reference)
     prompts = load_prompts(config.dataset)
     control = Controllers.resume(config, {}, {})
-    found, _ = gather(config, prompts, np.array(rows), 0, sources, control)
-    return found, sampler, scorer, prompts
+    found, control = gather(config, prompts, np.array(rows), 0, sources, control)
+    return found, control, sources, prompts
 
 
 def test_dynamic_sampling_asks_on_until_the_batch_teaches(place: Path):
@@ -101,6 +108,50 @@ def test_dynamic_sampling_stops_at_its_bound(place: Path):
     found, *_ = gathered(make_config(RLConfig, options, "rl"), [1, 2], "always_half")
     assert found.rounds == 2 and len(found.groups) == 4
     assert found.kept(dynamic=True) == found.groups, "with nothing useful, all are kept"
+
+
+def test_a_multiplier_moves_once_a_step_however_often_it_asks(place: Path):
+    """By the mean cost of the step's own prompts, before any of the step's rewards."""
+    rewards = {"latte": "weighs_latte", "early": "costs_early"}
+    options = given(place, algorithm="dapo", max_sampling_rounds=40, overlong_buffer_tokens=0)
+    options |= {"reward_function": None, "num_generations": 4}
+    options["rewards"] = {n: {"function": f"tests.test_rl_rows:{f}"} for n, f in rewards.items()}
+    options["combine"] = {"method": "constrained", "limits": {"early": 3.0}}
+    found, control, *_ = stepped(make_config(RLConfig, options, "rl"), [1, 2, 3], **rewards)
+    assert found.rounds > 1
+    multiplier = control.composition.multipliers["early"]
+    assert (multiplier.steps, multiplier.cost) == (1, 4.0)
+    assert multiplier.log == pytest.approx(0.1 * (4.0 - 3.0))
+    lam = multiplier.value
+    for score in (member.score for group in found.groups for member in group.members):
+        expected = (score.parts["latte"] - lam * score.parts["early"]) / (1 + lam)
+        assert score.value == pytest.approx(expected)
+
+
+def costs_early(prompts: list, completions: list, **columns: list) -> list[float]:
+    """A cost of the prompt alone, higher for the first few."""
+    numbers = [int(prompt[0]["content"].split()[-1]) for prompt in prompts]
+    return [4.0 if number <= 3 else 1.0 for number in numbers]
+
+
+def test_whatever_does_not_end_by_itself_pays_for_it(place: Path):
+    config = make_config(RLConfig, given(place, missing_eos_penalty=0.5), "rl")
+    prompt = Prompt(id="p", conversation="p", content="a")
+    rollouts = [
+        Rollout(
+            prompt=prompt, prompt_ids=np.array([1]), ids=np.array([2]), logprobs=np.zeros(1),
+            text="", finish_reason=reason, policy_version=0, index=k,
+        )
+        for k, reason in enumerate(get_args(FinishReason))
+    ]  # fmt: skip
+    said = [{"reward_function": Score(value=1.0)}] * len(rollouts)
+    scores, _ = Controllers.resume(config, {}, {}).shape(rollouts, said, begins_step=True)
+    found = {r.finish_reason: s for r, s in zip(rollouts, scores, strict=True)}
+    assert {reason: values([score]) for reason, score in found.items()} == {
+        "stop": [1.0],
+        "length": [0.5],
+        "turns": [0.5],
+    }
 
 
 def always_half(prompts: list, completions: list, **columns: list) -> list[float | None]:

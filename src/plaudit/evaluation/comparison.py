@@ -5,14 +5,16 @@ Shapes: N responses of each policy, in the same order of prompts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from plaudit.records import Prompt, Rollout
-from plaudit.scoring import Tools, check_turn, repetition
+from plaudit.environments import turn_metrics
+from plaudit.records import Messages, Prompt, Rollout
+from plaudit.scoring import Tools, check_response, repetition
 from plaudit.statistics import (
     cluster_bootstrap,
     length_controlled_win_rate,
@@ -45,12 +47,12 @@ class Judged:
 def compare(policy: Judged, baseline: Judged, *, seed: int) -> dict[str, Any]:
     """Win rates with intervals clustered by conversation, raw and at equal length.
 
-    Equal texts are ties. The judge's scores are compared response by response, each pair drawn
+    Equal answers are ties. The judge's scores are compared response by response, each pair drawn
     with the same random numbers.
     """
-    same = [a.text == b.text for a, b in zip(policy.rollouts, baseline.rollouts, strict=True)]
+    same = [said(a) == said(b) for a, b in zip(policy.rollouts, baseline.rollouts, strict=True)]
     wins_N = np.where(same, 0.5, win_scores(policy.judge_N, baseline.judge_N))
-    own, other = ([len(r.text) for r in side.rollouts] for side in (policy, baseline))
+    own, other = ([characters(r) for r in side.rollouts] for side in (policy, baseline))
     return {
         "raw": win_rate(wins_N, policy.clusters, seed=seed),
         "length_controlled": length_controlled_win_rate(
@@ -58,6 +60,22 @@ def compare(policy: Judged, baseline: Judged, *, seed: int) -> dict[str, Any]:
         ),
         "ties": float(np.mean(wins_N == 0.5)),
     }
+
+
+def said(rollout: Rollout) -> Messages | str:
+    """What an answer says: all its turns where it has several."""
+    return rollout.messages or rollout.text
+
+
+def characters(rollout: Rollout) -> int:
+    """Characters the policy wrote; of several turns their texts, and calls as name and JSON."""
+    if not rollout.messages:
+        return len(rollout.text)
+    turns = [turn for turn in rollout.messages if turn.role == "assistant"]
+    calls = [call for turn in turns for call in turn.tool_calls]
+    written = [json.dumps(call.arguments, ensure_ascii=False) for call in calls]
+    written += [call.name for call in calls] + [turn.content for turn in turns]
+    return sum(map(len, written))
 
 
 def check_conversations(prompts: Sequence[Prompt]) -> None:
@@ -71,26 +89,29 @@ def check_conversations(prompts: Sequence[Prompt]) -> None:
 
 
 def describe(policy: Judged) -> dict[str, float]:
-    """How a policy writes: length, endings, repetition, entropy, distance from the baseline."""
+    """How a policy writes: length, endings, repetition, entropy, distance from the baseline.
+
+    All are of the tokens it wrote; in an environment there are turns and tools' results beside.
+    """
     rollouts = policy.rollouts
-    tokens_N = np.array([len(rollout.ids) for rollout in rollouts])
-    logprob_N = np.array([float(rollout.logprobs.sum()) for rollout in rollouts])
+    tokens_N = np.array([rollout.written.sum() for rollout in rollouts])
+    logprob_N = np.array([rollout.logprobs[rollout.written].sum() for rollout in rollouts], float)
     found = {
         "judge_score": float(policy.judge_N.mean()),
         "response_tokens": float(tokens_N.mean()),
-        "response_characters": float(np.mean([len(rollout.text) for rollout in rollouts])),
+        "response_characters": float(np.mean([characters(rollout) for rollout in rollouts])),
         "stopped": float(np.mean([rollout.finish_reason == "stop" for rollout in rollouts])),
-        "repetition": float(np.mean([repetition(rollout.ids) for rollout in rollouts])),
+        "repetition": float(np.mean([repetition(r.ids[r.written]) for r in rollouts])),
         "entropy_per_token": float(-logprob_N.sum() / tokens_N.sum()),
         "kl_per_response": float((logprob_N - policy.baseline_logprob_N).mean()),
     }
     if policy.reward_N is not None:
         found["reward_score"] = float(policy.reward_N.mean())
-    return found
+    return found | turn_metrics(rollouts)
 
 
 def check_tools(policy: Judged, baseline: Judged, tools: Tools, *, seed: int) -> dict[str, Any]:
-    """Of the turns that call a tool, how many are right, beside the baseline's.
+    """Of the answers that call a tool, in how many all calls are right, beside the baseline's.
 
     ``valid`` is all three: the call parses, its arguments fit the schema, its identifiers stand in
     the conversation. ``difference`` is the policy's share less the baseline's. Where too few
@@ -111,10 +132,7 @@ def check_tools(policy: Judged, baseline: Judged, tools: Tools, *, seed: int) ->
 
 
 def _checks(side: Judged, tools: Tools) -> dict[str, np.ndarray]:
-    checks = []
-    for rollout in side.rollouts:
-        assert isinstance(rollout.prompt.content, tuple), "tools are called in conversations"
-        checks.append(check_turn(rollout.text, rollout.prompt.content, tools))
+    checks = [check_response(rollout, tools) for rollout in side.rollouts]
     return {
         name: np.array([getattr(c, name) for c in checks], float) for name in ("calls", *CHECKS)
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plaudit.records import Message, Prompt
+from plaudit.records import Message, Prompt, Rollout
 from plaudit.text import parse_assistant
 
 LONGEST_RESULT = 240  # characters of a tool's result that are shown
@@ -31,6 +31,12 @@ def messages_of(prompt: Prompt) -> list[dict[str, Any]]:
     content = prompt.content
     asked = (Message(role="user", content=content),) if isinstance(content, str) else content
     return [message.model_dump(mode="json") for message in asked]
+
+
+def shown_rollout(rollout: Rollout) -> dict[str, Any]:
+    """An answer as files of answers hold it: its text, and all its turns where it has several."""
+    turns = [message.model_dump(mode="json") for message in rollout.messages]
+    return {"text": rollout.text, **({"turns": turns} if turns else {})}
 
 
 def shown_message(message: Message) -> ShownTurn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from transformers import PreTrainedTokenizerBase
 
 from plaudit.artifacts import Artifact, Draft, write_json, write_text
 from plaudit.assets import shipped
+from plaudit.environments import (
+    EnvironmentOptions,
+    environment_inputs,
+    told_of_tools,
+    with_environment,
+)
 from plaudit.evaluation.comparison import (
     Judged,
     check_conversations,
@@ -26,7 +33,7 @@ from plaudit.evaluation.comparison import (
     compare,
     describe,
 )
-from plaudit.evaluation.dialogue import messages_of
+from plaudit.evaluation.dialogue import messages_of, shown_rollout
 from plaudit.evaluation.judges import refuse_optimised_judge
 from plaudit.formats import local_inputs
 from plaudit.learning import Learner
@@ -56,6 +63,8 @@ class EvaluateConfig(AskingOptions):
     """The reward model that was optimised, whose scores are shown beside the judge's."""
     tools: str | None = None
     """JSON file of the tools (OpenAI's shape) whose calls are checked by rule."""
+    environment: EnvironmentOptions | None = None
+    """Answers of several turns, with tools; the bound on tokens is on all turns together."""
 
     @model_validator(mode="after")
     def _keep_the_baselines_name(self) -> EvaluateConfig:
@@ -68,7 +77,7 @@ CONFIG = EvaluateConfig
 
 
 def inputs(config: EvaluateConfig) -> dict[str, Path]:
-    return local_inputs(
+    named = local_inputs(
         baseline=config.baseline,
         judge=config.judge,
         reward_model=config.reward_model,
@@ -76,13 +85,14 @@ def inputs(config: EvaluateConfig) -> dict[str, Path]:
         tools=config.tools,
         **{f"policies/{name}": policy for name, policy in config.policies.items()},
     )
+    return named | environment_inputs(config.environment)
 
 
 def run(config: EvaluateConfig, output: Path) -> Artifact:
     began = time.monotonic()
     refuse_optimised_judge(config.judge, config.policies, {"reward_model": config.reward_model})
     others = {f"policies.{name}": policy for name, policy in config.policies.items()}
-    renderer = shared_renderer(config.baseline, others)
+    renderer = told_of_tools(config.environment, shared_renderer(config.baseline, others))
     prompts, available = prompts_to_ask(config, renderer)
     check_conversations(prompts)
     tools = _tools(config, prompts)
@@ -96,8 +106,9 @@ def run(config: EvaluateConfig, output: Path) -> Artifact:
         began=began,
     )
     policies = {"baseline": config.baseline, **config.policies}
+    around = partial(with_environment, config.environment, renderer=renderer)
     judged = {
-        name: _judge(answer(config, policy, renderer, prompts), scorers, reference)
+        name: _judge(answer(config, policy, renderer, prompts, around=around), scorers, reference)
         for name, policy in policies.items()
     }
     found = _measure(config, judged, tools)
@@ -178,7 +189,7 @@ def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> st
     for i, prompt in enumerate(prompts):
         answers = {
             name: [
-                {"text": side.rollouts[j].text, "judge": float(side.judge_N[j])}
+                {**shown_rollout(side.rollouts[j]), "judge": float(side.judge_N[j])}
                 for j in range(i * n, (i + 1) * n)
             ]
             for name, side in judged.items()

@@ -31,21 +31,13 @@ from plaudit.environments import (
     with_environment,
 )
 from plaudit.evaluation.comparison import check_conversations
-from plaudit.evaluation.dialogue import messages_of
+from plaudit.evaluation.dialogue import messages_of, shown_rollout
 from plaudit.evaluation.judges import refuse_optimised_judge
 from plaudit.formats import local_inputs
 from plaudit.records import Invalid, Prompt, Rollout, Score
-from plaudit.sampling import (
-    AskingOptions,
-    LocalSampler,
-    Sampler,
-    answer,
-    prompts_to_ask,
-    shared_renderer,
-)
+from plaudit.sampling import AskingOptions, answer, prompts_to_ask, shared_renderer
 from plaudit.scoring import CheckOptions, Scorer, check_one_scorer, open_chosen_scorer
 from plaudit.statistics import Interval, cluster_bootstrap, win_rate
-from plaudit.text import Renderer
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +129,7 @@ def run(config: MeasureConfig, output: Path) -> Artifact:
         inputs=inputs(config),
         began=began,
     )
-    around = partial(_surrounded, config, renderer)
+    around = partial(with_environment, config.environment, renderer=renderer)
     before, after = (
         _scored(config, scorer, answer(config, model, renderer, prompts, around=around))
         for model in (config.before, config.after)
@@ -184,10 +176,6 @@ def told(metric: str, found: dict[str, Interval]) -> str:
         f"{metric}: before {shown['before']}, after {shown['after']}, "
         f"difference {shown['difference']}; intervals at 95 %"
     )
-
-
-def _surrounded(config: MeasureConfig, renderer: Renderer, engine: LocalSampler) -> Sampler:
-    return with_environment(config.environment, engine, renderer)
 
 
 def _scored(config: MeasureConfig, scorer: Scorer, rollouts: Sequence[Rollout]) -> Side:
@@ -253,5 +241,4 @@ def _samples(prompts: Sequence[Prompt], before: Side, after: Side) -> str:
 
 def _shown(rollout: Rollout, score: Score | Invalid) -> dict[str, Any]:
     said = {"invalid": score.reason} if isinstance(score, Invalid) else {"score": score.value}
-    turns = [message.model_dump(mode="json") for message in rollout.messages]
-    return {"text": rollout.text, **({"turns": turns} if turns else {}), **said}
+    return {**shown_rollout(rollout), **said}

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from plaudit.artifacts import Artifact, Draft, read_artifact, write_json, write_text
 from plaudit.config import Config, nearest
 from plaudit.evaluation.charts import line_chart
-from plaudit.evaluation.dialogue import shown_answer, shown_message
+from plaudit.evaluation.dialogue import ShownTurn, shown_answer, shown_message
 from plaudit.evaluation.worries import worries
 from plaudit.formats import local_inputs
 from plaudit.learning import read_metrics
@@ -214,19 +214,27 @@ def _example(row: dict[str, Any]) -> dict[str, Any]:
         {
             "who": name,
             "turn": shown_answer(answer["text"]),
+            "before": _before_the_last(answer.get("turns", [])),
             "judge": answer["judge"],
             "verdict": _verdict(answer, before),
         }
         for name, (answer, *_) in row["answers"].items()
     ]
-    turns = [
-        shown_message(Message.model_validate(message, strict=False)) for message in row["messages"]
-    ]
-    return {"turns": turns, "answers": answers}
+    return {"turns": [_shown(message) for message in row["messages"]], "answers": answers}
+
+
+def _before_the_last(turns: list[dict[str, Any]]) -> list[ShownTurn]:
+    """What came before the policy's last turn, which ``text`` holds as it was written."""
+    last = max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
+    return [_shown(turn) for turn in turns[:last]]
+
+
+def _shown(message: dict[str, Any]) -> ShownTurn:
+    return shown_message(Message.model_validate(message, strict=False))
 
 
 def _verdict(answer: dict[str, Any], before: dict[str, Any]) -> str:
-    if answer["text"] == before["text"]:
+    if all(answer.get(part) == before.get(part) for part in ("text", "turns")):
         return "same"
     return "better" if answer["judge"] > before["judge"] else "worse"
 

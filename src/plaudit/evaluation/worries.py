@@ -97,7 +97,7 @@ def _of_writing(name: str, behaviour: Mapping[str, Any]) -> Iterator[str]:
             f"before ({baseline['repetition']:.0%} in the baseline's)."
         )
     if own["stopped"] < 0.95:
-        yield f"{1 - own['stopped']:.0%} of {name}'s answers were cut at the length limit."
+        yield f"{1 - own['stopped']:.0%} of {name}'s answers did not end by themselves."
     if own["entropy_per_token"] < 0.5 * baseline["entropy_per_token"]:
         yield (
             f"{name} has lost variety: {own['entropy_per_token']:.2f} nats a token, "

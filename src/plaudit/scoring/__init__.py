@@ -18,7 +18,14 @@ from plaudit.scoring.reading import rollout_trees, with_rule
 from plaudit.scoring.reference import REFERENCE_FILE, read_reference
 from plaudit.scoring.reward_model import RewardModelScorer
 from plaudit.scoring.rules import LengthScorer, RepetitionScorer, ToolCallScorer, repetition
-from plaudit.scoring.tool_calls import ToolChecks, Tools, check_turn, load_tools
+from plaudit.scoring.tool_calls import (
+    ToolChecks,
+    Tools,
+    check_response,
+    check_turn,
+    load_tools,
+    read_turn,
+)
 from plaudit.scoring.verified import VerifierScorer, open_verifier
 
 __all__ = [
@@ -45,6 +52,7 @@ __all__ = [
     "VerifierScorer",
     "after",
     "check_one_scorer",
+    "check_response",
     "check_turn",
     "inside",
     "load_tools",
@@ -52,6 +60,7 @@ __all__ = [
     "open_reward_model",
     "open_verifier",
     "read_reference",
+    "read_turn",
     "repetition",
     "rollout_trees",
     "valid_values",

@@ -88,9 +88,10 @@ class CosineLengthScorer:
     """Turns right and wrong (a score above one half is right) into a reward that knows the length.
 
     ``r = r_L + (r_0 - r_L) (1 + cos(pi L / max_tokens)) / 2`` from ``r_0`` for an answer of no
-    tokens to ``r_L`` for one of ``max_tokens``, with ends of their own for right and wrong answers:
-    a right one had better be short, a wrong one may think longer. An answer cut at the limit gets
-    ``exceeded``. Yeo et al. 2025, "Demystifying Long Chain-of-Thought Reasoning", equation 1.
+    tokens to ``r_L`` for one of which the policy wrote ``max_tokens``, with ends of their own for
+    right and wrong answers: a right one had better be short, a wrong one may think longer. An
+    answer cut at the limit gets ``exceeded``. Yeo et al. 2025, "Demystifying Long Chain-of-Thought
+    Reasoning", equation 1.
     """
 
     scorer: Scorer
@@ -113,7 +114,7 @@ class CosineLengthScorer:
             return self.exceeded
         right = (self.right_short, self.right_long)
         ends = right if score > 0.5 else (self.wrong_short, self.wrong_long)
-        return cosine_between(*ends, min(1.0, len(rollout.ids) / self.max_tokens))
+        return cosine_between(*ends, min(1.0, rollout.written.sum() / self.max_tokens))
 
 
 def cosine_between(first: float, last: float, share: float) -> float:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.records import Invalid, Rollout, Score
-from plaudit.scoring.tool_calls import Tools, check_turn
+from plaudit.scoring.tool_calls import Tools, check_response
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCallScorer:
-    """1 for a turn whose tool calls are all valid, 0 for one with a broken call.
+    """1 for a response whose tool calls are all valid, in every turn, 0 for one with a broken call.
 
-    A turn that calls nothing scores ``without_call``: under 1, so that a policy cannot take what a
-    rightful call earns by staying silent.
+    A response that calls nothing scores ``without_call``: under 1, so that a policy cannot take
+    what a rightful call earns by staying silent.
     """
 
     tools: Tools
@@ -31,13 +31,7 @@ class ToolCallScorer:
         return [Score(value=self._value(rollout)) for rollout in rollouts]
 
     def _value(self, rollout: Rollout) -> float:
-        prompt = rollout.prompt
-        if isinstance(prompt.content, str):
-            raise ValueError(
-                f"{prompt.id}: plain text; tools are called in conversations, so tool_calls "
-                "cannot be a reward here"
-            )
-        found = check_turn(rollout.text, prompt.content, self.tools)
+        found = check_response(rollout, self.tools)
         return float(found.valid) if found.calls else self.without_call
 
 
@@ -49,13 +43,13 @@ class LengthScorer:
 
 
 class RepetitionScorer:
-    """The share of a response's 3-grams of tokens that stood in it before, 0 to 1."""
+    """The share of 3-grams of the tokens the policy wrote that stood there before, 0 to 1."""
 
     def score(self, rollouts: Sequence[Rollout]) -> list[Score | Invalid]:
-        return [Score(value=repetition(rollout.ids, n=3)) for rollout in rollouts]
+        return [Score(value=repetition(rollout.ids[rollout.written], n=3)) for rollout in rollouts]
 
 
 def repetition(ids: np.ndarray, n: int = 4) -> float:
-    """The share of a response's n-grams of tokens that stood in it before."""
+    """The share of n-grams of tokens that stood before among them."""
     grams = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0

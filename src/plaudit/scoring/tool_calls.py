@@ -1,4 +1,4 @@
-"""Rule checks of a turn's tool calls: they need no model and cannot be talked round.
+"""Rule checks of tool calls: they need no model and cannot be talked round.
 
 Tools are described in OpenAI's shape (``{"type": "function", "function": {"name", "parameters":
 JSON Schema}}``). A property marked ``"x-from-context": true`` holds an identifier that must stand
@@ -17,7 +17,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from plaudit.records import Messages, ToolCall
+from plaudit.records import Message, Messages, Rollout, ToolCall
 from plaudit.text import parse_assistant
 
 Tools = Mapping[str, Draft202012Validator]
@@ -25,10 +25,10 @@ Tools = Mapping[str, Draft202012Validator]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolChecks:
-    """What the rules say of one turn."""
+    """What the rules say of one turn, or of all turns of a response."""
 
     calls: bool
-    """The turn calls a tool, or tries to."""
+    """A tool is called, or tried to be."""
     parses: bool
     """Every call is a name with a JSON object."""
     fits_schema: bool
@@ -59,10 +59,49 @@ def load_tools(path: Path) -> Tools:
         ) from error
 
 
+def check_response(rollout: Rollout, tools: Tools) -> ToolChecks:
+    """Check every turn the policy wrote, each against the conversation before it.
+
+    Raises:
+        ValueError: the prompt is plain text, in which no tool can be called.
+    """
+    asked = rollout.prompt.content
+    if isinstance(asked, str):
+        raise ValueError(
+            f"{rollout.prompt.id}: plain text; tools are called in conversations, so tool_calls "
+            "cannot be checked here"
+        )
+    said = rollout.messages or (Message(role="assistant", content=rollout.text),)
+    found = [
+        _check(turn, (*asked, *said[:i]), tools)
+        for i, turn in enumerate(said)
+        if turn.role == "assistant"
+    ]
+    return ToolChecks(
+        calls=any(one.calls for one in found),
+        parses=all(one.parses for one in found),
+        fits_schema=all(one.fits_schema for one in found),
+        grounded=all(one.grounded for one in found),
+    )
+
+
+def read_turn(turn: Message) -> Message:
+    """The assistant's turn with its calls, also where they stand in its text as it wrote them.
+
+    Raises:
+        ValueError: a call cannot be read.
+    """
+    return turn if turn.tool_calls else parse_assistant(turn.content)
+
+
 def check_turn(text: str, context: Messages, tools: Tools) -> ToolChecks:
     """Check one sampled turn against the tools and the conversation before it."""
+    return _check(Message(role="assistant", content=text), context, tools)
+
+
+def _check(turn: Message, context: Messages, tools: Tools) -> ToolChecks:
     try:
-        calls = parse_assistant(text).tool_calls
+        calls = read_turn(turn).tool_calls
     except ValueError:
         return ToolChecks(calls=True, parses=False, fits_schema=False, grounded=False)
     said = "\n".join(_written(context))

@@ -11,15 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from plaudit.artifacts import Artifact
+from plaudit.artifacts import Artifact, Draft
 from plaudit.formats import load_prompts, local_inputs
 from plaudit.learning import Checkpoints, Learner, Order, Recorder
-from plaudit.records import Invalid, Rollout, Score
-from plaudit.scoring import open_chosen_scorer
+from plaudit.records import Invalid, Prompt, Rollout, Score
+from plaudit.scoring import Scorer, open_chosen_scorer
 from plaudit.stages.online_judging import Comparison, compared, pair_tree, with_weights
 from plaudit.stages.online_options import OnlineConfig
 from plaudit.stages.online_parts import Players, objective_of, open_roles
@@ -53,7 +53,7 @@ def run(config: OnlineConfig, output: Path) -> Artifact:
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )
-    roles, objective = open_roles(config), objective_of(config)
+    roles = open_roles(config)
     draft = open_draft("online", config, inputs(config), output, began)
     learner = make_learner(
         roles,
@@ -63,9 +63,31 @@ def run(config: OnlineConfig, output: Path) -> Artifact:
         total_steps=config.max_steps,
         temperature=config.temperature,
     )
+    material = Material(prompts, order, scorer, Players.open(config, roles, renderer))
+    metrics = _learn(config, learner, draft, material)
+    roles.save("policy", tokenizer, draft.path / "model")
+    return draft.finish(
+        {"prompts": len(prompts), "left_out": len(loaded) - len(prompts), "last_step": metrics}
+    )
+
+
+class Material(NamedTuple):
+    """What a run learns from."""
+
+    prompts: Sequence[Prompt]
+    order: Order
+    scorer: Scorer
+    players: Players
+
+
+def _learn(
+    config: OnlineConfig, learner: Learner, draft: Draft, material: Material
+) -> dict[str, float]:
+    """The loop, from the draft's last checkpoint on; the last step's metrics."""
+    prompts, order, scorer, players = material
+    objective = objective_of(config)
     checkpoints = Checkpoints(draft, every_steps=config.save_steps)
     start = checkpoints.restore(learner).step
-    players = Players.open(config, roles, renderer)
     metrics: dict[str, float] = {}
     with Recorder(draft, total_steps=config.max_steps, start=start) as recorder:
         for step in range(start, config.max_steps):
@@ -81,10 +103,7 @@ def run(config: OnlineConfig, output: Path) -> Artifact:
             recorder.record(step + 1, metrics, _rows(step + 1, comparisons))
             if checkpoints.due(step + 1) and step + 1 < config.max_steps:
                 checkpoints.save(step + 1, learner, {})
-    roles.save("policy", tokenizer, draft.path / "model")
-    return draft.finish(
-        {"prompts": len(prompts), "left_out": len(loaded) - len(prompts), "last_step": metrics}
-    )
+    return metrics
 
 
 def _penalised(
@@ -93,7 +112,7 @@ def _penalised(
     penalty = config.missing_eos_penalty
     return [
         Score(value=score.value - penalty, parts=score.parts)
-        if isinstance(score, Score) and rollout.finish_reason == "length"
+        if isinstance(score, Score) and rollout.finish_reason != "stop"
         else score
         for rollout, score in zip(rollouts, scores, strict=True)
     ]
@@ -140,7 +159,7 @@ def _metrics(
     return {
         "score": float(np.mean(values)),
         "kl": float(kl[own > 0].mean()) if own.any() else float("nan"),
-        "response_tokens": float(np.mean([len(rollout.ids) for rollout in rollouts])),
+        "response_tokens": float(np.mean([rollout.written.sum() for rollout in rollouts])),
         "stopped": float(np.mean([r.finish_reason == "stop" for r in rollouts])),
         "comparisons": float(len(trees)),
         "left_out": float(sum(left_out.values())),

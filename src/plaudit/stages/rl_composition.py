@@ -91,9 +91,14 @@ class Composition:
         return parts
 
     def rewards(
-        self, rollouts: Sequence[Rollout], parts: Sequence[Parts]
+        self, rollouts: Sequence[Rollout], parts: Sequence[Parts], *, begins_step: bool = True
     ) -> tuple[list[float], Composition]:
-        """The reward of each response, and the composition once it has seen the step."""
+        """The reward of each response, and the composition once it has seen them.
+
+        Args:
+            begins_step: the responses are the first of their step; multipliers move by those
+                alone, so that they move once a step and all its rewards are under the same.
+        """
         if not parts:
             return [], self
         raw = {
@@ -101,6 +106,8 @@ class Composition:
             for name in self.sources
         }
         after = self._having_seen(raw)
+        if not begins_step:
+            after = replace(after, multipliers=self.multipliers)
         scaled = {name: after._scaled(name, raw_N, rollouts) for name, raw_N in raw.items()}
         return after._combined(scaled, rollouts).tolist(), after
 

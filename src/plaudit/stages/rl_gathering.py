@@ -65,7 +65,14 @@ def gather(
     gathered = Gathered(rollouts=[], groups=[], invalid=Counter(), rounds=0)
     asked, rounds = list(rows), config.max_sampling_rounds or 1
     while asked and gathered.rounds < rounds:
-        drawn, control = _draw(config, [prompts[row] for row in asked], step, sources, control)
+        drawn, control = _draw(
+            config,
+            [prompts[row] for row in asked],
+            step,
+            sources,
+            control,
+            begins_step=gathered.rounds == 0,
+        )
         gathered = Gathered(
             rollouts=gathered.rollouts + drawn.rollouts,
             groups=gathered.groups + drawn.groups,
@@ -85,14 +92,21 @@ def _spare(rows: np.ndarray, count: int, seed: tuple[int, int]) -> Iterator[int]
 
 
 def _draw(
-    config: RLConfig, asked: list[Prompt], step: int, sources: Sources, control: Controllers
+    config: RLConfig,
+    asked: list[Prompt],
+    step: int,
+    sources: Sources,
+    control: Controllers,
+    *,
+    begins_step: bool,
 ) -> tuple[Gathered, Controllers]:
     """One round: the responses to these prompts, scored and grouped."""
     rollouts = sources.sampler.sample(asked, config.num_generations, config.sampling(step))
     baselines = _baseline_rollouts(config, asked, step, sources)
     # Baselines are scored with the responses, so that whatever normalises treats them alike.
     scored = rollouts + baselines
-    scores, control = control.shape(scored, sources.scorer.score(scored))
+    found = sources.scorer.score(scored)
+    scores, control = control.shape(scored, found, begins_step=begins_step)
     scores = [_punished(config, *pair) for pair in zip(scored, scores, strict=True)]
     own, others = scores[: len(rollouts)], scores[len(rollouts) :]
     groups, invalid = group_scores(rollouts, own, least=config.least_responses)

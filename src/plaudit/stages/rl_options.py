@@ -135,7 +135,7 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
     reward_clip: Positive | None = None
     """Bound on a score's magnitude, once normalised."""
     missing_eos_penalty: NonNegative = 0.0
-    """Taken off the score of a response cut at max_completion_length."""
+    """Taken off the score of a response cut at max_completion_length, or out of turns."""
     sampling_slots: Count = 64
     """Responses sampled at the same time."""
     environment: EnvironmentOptions | None = None

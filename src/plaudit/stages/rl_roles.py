@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from plaudit.artifacts import Artifact, hash_input, read_artifact
@@ -31,7 +32,7 @@ def open_roles(config: RLConfig) -> Roles:
     if config.critic is not None:
         source = _critic_source(config)
         models["critic"] = load_scalar(source, seed=config.seed, **said)
-        _scale_as_reward(config, source, scalar_head(models["critic"]))
+        _speak_as_reward(config, source, scalar_head(models["critic"]))
     return SeparateRoles(models, trained=config.learning_rates)
 
 
@@ -47,20 +48,44 @@ def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
         source = read_artifact(Path(_critic_source(config)))
         if source is not None and _is_adapter_on(config.model, source):
             roles.load_adapter("critic", source.path / "adapter" / "reward")
-            _scale_as_reward(config, _critic_source(config), roles.head("critic"))
+            _speak_as_reward(config, _critic_source(config), roles.head("critic"))
         else:
             log.info("the critic begins as a new adapter: there is no reward adapter on this model")
     return roles
 
 
-def _scale_as_reward(config: RLConfig, source: str, head: nn.Linear) -> None:
-    """A critic that begins from a reward model whose scores are standardised says the same."""
-    for reward in config.sources.values():
-        if reward.reward_model == source and reward.normalisation == "reference":
-            said = read_reference(Path(model_path(source)), needed=True).heads.values()
-            [(mean, std)] = [(one.mean, one.std) for one in said]
-            standardise_head(head, mean=mean, std=std)
-            return
+def _speak_as_reward(config: RLConfig, source: str, head: nn.Linear) -> None:
+    """A critic that begins from a source's reward model says what that source adds to the reward.
+
+    What other sources add is nothing that it could know: it learns that in its first steps.
+    """
+    names = [name for name, reward in config.sources.items() if reward.reward_model == source]
+    if not names:
+        return
+    if config.sources[names[0]].normalisation == "reference":
+        said = read_reference(Path(model_path(source)), needed=True).heads.values()
+        [(mean, std)] = [(one.mean, one.std) for one in said]
+        standardise_head(head, mean=mean, std=std)
+    share = _share(config, names[0])
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(share)
+
+
+def _share(config: RLConfig, name: str) -> float:
+    """How much the reward grows, as a run begins, with a source's normalised score.
+
+    Where that is no constant (gdpo and gated standardise over a group or a step, an ensemble takes
+    its worst member) the critic begins with the score itself.
+    """
+    combine, weight = config.combine, config.sources[name].weight
+    if combine.method == "sum":
+        return weight
+    if combine.method == "constrained":
+        lam = combine.multiplier
+        of_cost = -lam if name in combine.limits else 1.0
+        return weight * of_cost / (1.0 + lam * len(combine.limits))
+    return 1.0
 
 
 def _is_adapter_on(model: str, reward: Artifact) -> bool:

@@ -42,17 +42,23 @@ class Controllers:
         return self.composition.as_dict()
 
     def shape(
-        self, rollouts: Sequence[Rollout], found: Sequence[Parts | Invalid]
+        self,
+        rollouts: Sequence[Rollout],
+        found: Sequence[Parts | Invalid],
+        *,
+        begins_step: bool,
     ) -> tuple[list[Score | Invalid], Controllers]:
         """One score of what the sources say; each of theirs is kept as a part by its name.
 
-        Part ``raw`` is the reward before the penalty on responses that were cut: of one source as
-        it scored, of several combined.
+        Part ``raw`` is the reward before the penalty on unfinished responses: of one source as
+        it scored, of several combined. ``begins_step`` as ``Composition.rewards`` has it.
         """
         found = [self.composition.comparable(*pair) for pair in zip(rollouts, found, strict=True)]
         pairs = zip(rollouts, found, strict=True)
         scored = [(r, parts) for r, parts in pairs if not isinstance(parts, Invalid)]
-        rewards, after = self.composition.rewards([r for r, _ in scored], [p for _, p in scored])
+        rewards, after = self.composition.rewards(
+            [r for r, _ in scored], [p for _, p in scored], begins_step=begins_step
+        )
         shaped = iter(
             self._shaped(rollout, parts, reward)
             for (rollout, parts), reward in zip(scored, rewards, strict=True)
@@ -63,8 +69,8 @@ class Controllers:
     def _shaped(self, rollout: Rollout, parts: Parts, reward: float) -> Score:
         said = {name: score.value for name, score in parts.items()}
         raw = reward if self.config.rewards else next(iter(said.values()))
-        cut = rollout.finish_reason == "length"
-        penalty = self.config.missing_eos_penalty if cut else 0.0
+        ended = rollout.finish_reason == "stop"
+        penalty = 0.0 if ended else self.config.missing_eos_penalty
         return Score(
             value=reward - penalty,
             parts={**said, RAW: raw},
@@ -92,7 +98,7 @@ def step_metrics(
         "reward": float(np.mean(raw)),
         "reward_std": float(np.std(raw)),
         "kl": float(np.mean(np.concatenate([tree.branch["kl"] for tree in trees]))),
-        "response_tokens": float(np.mean([len(rollout.ids) for rollout in rollouts])),
+        "response_tokens": float(np.mean([rollout.written.sum() for rollout in rollouts])),
         "stopped": float(np.mean([r.finish_reason == "stop" for r in rollouts])),
         "equal_groups": float(np.mean([np.ptp(group.rewards_K) == 0 for group in groups])),
         "invalid": float(sum(invalid.values())),

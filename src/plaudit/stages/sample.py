@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plaudit.artifacts import CHECKPOINT, Artifact, Draft, write_text
+from plaudit.environments import environment_inputs, with_environment
 from plaudit.formats import local_inputs
 from plaudit.models import load_language_model
 from plaudit.records import Prompt
@@ -29,9 +30,10 @@ CONFIG = SampleConfig
 
 
 def inputs(config: SampleConfig) -> dict[str, Path]:
-    return local_inputs(
+    named = local_inputs(
         model=config.model, dataset=config.dataset, reward_model=config.reward_model
     )
+    return named | environment_inputs(config.environment)
 
 
 def run(config: SampleConfig, output: Path) -> Artifact:
@@ -59,8 +61,9 @@ def _gathering(config: SampleConfig, renderer: Renderer) -> Gathering:
             token_budget=config.micro_batch_tokens,
             device=config.device,
         )
+    engine = LocalSampler(model, renderer, slots=config.sampling_slots)
     return Gathering(
-        sampler=LocalSampler(model, renderer, slots=config.sampling_slots),
+        sampler=with_environment(config.environment, engine, renderer),
         renderer=renderer,
         scorer=scorer,
         num_generations=config.num_generations,

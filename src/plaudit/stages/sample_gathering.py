@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from plaudit.records import Invalid, Prompt, Rollout
+from plaudit.records import FinishReason, Invalid, Message, Prompt, Rollout
 from plaudit.sampling import Sampler, SamplingParams
-from plaudit.scoring import Scorer
+from plaudit.scoring import Scorer, read_turn
 from plaudit.stages.sample_options import VERDICT_RIGHT
-from plaudit.text import Renderer, parse_assistant
+from plaudit.text import Renderer, as_openai
+
+UNFINISHED: Mapping[FinishReason, str] = {
+    "length": "cut at max_completion_length",
+    "turns": "out of turns",
+}
 
 
 class Candidate(NamedTuple):
@@ -21,6 +26,8 @@ class Candidate(NamedTuple):
     unusable: str | None
     hinted: bool = False
     """Sampled with a hint that the prompt, as written, does not hold."""
+    turns: list[dict[str, Any]] | None = None
+    """All its turns in OpenAI's shape, where an environment took part; ``text`` is the last."""
 
     def shown(self) -> dict[str, Any]:
         """Without the keys that say nothing."""
@@ -62,7 +69,8 @@ class Gathering:
             if isinstance(score, Invalid):
                 unusable = unusable or score.reason
             value = None if score is None or isinstance(score, Invalid) else score.value
-            candidates.append(Candidate(rollout.text, value, unusable, hinted))
+            turns = [as_openai(turn) for turn in rollout.messages] or None
+            candidates.append(Candidate(rollout.text, value, unusable, hinted, turns))
         return [candidates[i : i + n] for i in range(0, len(candidates), n)]
 
 
@@ -94,14 +102,15 @@ def with_hint(prompt: Prompt, hint: str) -> Prompt:
 def fault_of(rollout: Rollout, renderer: Renderer) -> str | None:
     """Why nothing can be learned from a response: as text it would end where it was cut, or be read
     as other than what was sampled."""
-    if rollout.finish_reason == "length":
-        return "cut at max_completion_length"
+    if rollout.finish_reason in UNFINISHED:
+        return UNFINISHED[rollout.finish_reason]
     if not rollout.text.strip():
         return "empty"
+    said = rollout.messages or (Message(role="assistant", content=rollout.text),)
     try:
-        message = parse_assistant(rollout.text)
+        turns = [read_turn(turn) for turn in said if turn.role == "assistant"]
     except ValueError:
         return "a tool call that cannot be read"
-    if renderer.holds_control_tokens(message):
+    if any(renderer.holds_control_tokens(turn) for turn in turns):
         return "a token of the chat template's structure"
     return None

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from plaudit.environments import EnvironmentOptions
 from plaudit.sampling import AskingOptions
 from plaudit.scoring import CheckOptions, check_one_scorer
 from plaudit.stages.options import Count, Positive
@@ -45,6 +46,8 @@ class SampleConfig(CheckOptions, AskingOptions):
     """correct: where no response was right, ask once more with this added to the question, {name}
     standing for a column of the data; a right response is kept as if without (STaR's
     rationalisation)."""
+    environment: EnvironmentOptions | None = None
+    """Responses of several turns, with tools; the bound on tokens is on all turns together."""
     save_prompts: Count = 64
     """Prompts sampled and scored between two checkpoints."""
 
@@ -77,6 +80,10 @@ class SampleConfig(CheckOptions, AskingOptions):
                 self.write == "pairs" and self.select == "correct"
             ),
             "hint: read by select=correct only": self.hint is not None and self.select != "correct",
+            "environment.describe_tools: no stage that reads selected.jsonl tells the model of "
+            "tools; say false, and describe them in the prompts": (
+                self.environment is not None and self.environment.describe_tools
+            ),
         }
         for fault, present in faults.items():
             if present:

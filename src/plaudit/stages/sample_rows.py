@@ -39,7 +39,7 @@ def rows_of(config: SampleConfig, prompt: Prompt, kept: Sequence[Candidate]) -> 
         if config.write == "ratings":
             assert c.score is not None and config.threshold is not None
             said["label"] = c.score >= config.threshold
-        rows.append({**_asked(prompt), "completion": _content(prompt, c.text), **said})
+        rows.append({**_asked(prompt), "completion": _content(prompt, c), **said})
     return rows
 
 
@@ -65,12 +65,12 @@ def _pairs(config: SampleConfig, prompt: Prompt, kept: Sequence[Candidate]) -> l
     return [
         {
             **_asked(prompt),
-            "chosen": _content(prompt, kept[better].text),
-            "rejected": _content(prompt, kept[worse].text),
+            "chosen": _content(prompt, kept[better]),
+            "rejected": _content(prompt, kept[worse]),
             "margin": float(scores_K[better] - scores_K[worse]),
         }
         for better, worse in pairs
-        if kept[better].text != kept[worse].text
+        if _content(prompt, kept[better]) != _content(prompt, kept[worse])
     ]
 
 
@@ -81,5 +81,9 @@ def _asked(prompt: Prompt) -> dict[str, Any]:
     return {**columns, "prompt": asked}
 
 
-def _content(prompt: Prompt, text: str) -> str | list[dict[str, Any]]:
-    return text if isinstance(prompt.content, str) else [as_openai(parse_assistant(text))]
+def _content(prompt: Prompt, candidate: Candidate) -> str | list[dict[str, Any]]:
+    if candidate.turns is not None:
+        return candidate.turns
+    if isinstance(prompt.content, str):
+        return candidate.text
+    return [as_openai(parse_assistant(candidate.text))]

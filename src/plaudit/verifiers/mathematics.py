@@ -34,6 +34,12 @@ _CONCLUSION = re.compile(
 )
 _NEXT_SENTENCE = re.compile(r"(?<=\S)\.\s+(?=[A-Z])|\n")
 _FUNCTION = re.compile(r"(?<!\\)\b(sqrt|sin|cos|tan|log|ln|exp|pi|infinity|infty|oo|inf)\b")
+# As mathematics a sentence would be a product of its letters; what it says follows its verb.
+_SENTENCE = re.compile(
+    r"\A.*\b(?:is|are|was|were|be|get|got|gives?|makes?|equals?|have|has|about|approximately|exactly)"
+    r"\s+(?=[-+]?(?:[\d(\\]|[b-zB-HJ-Z]\b))",
+    re.DOTALL,
+)
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 
 
@@ -128,7 +134,7 @@ def _readings(text: str) -> list[list[Any]]:
 def _forms(text: str) -> Iterator[str]:
     """An answer as it is, and as LaTeX; what is LaTeX without its signs is no number with text."""
     text = rewritten(text).strip()
-    bare = text.strip("$ ")
+    bare = (text if "$" in text else _SENTENCE.sub("", text)).strip("$ ")
     is_plain = _FUNCTION.search(bare) or "*" in bare
     if "$" in text[1:] or not (is_plain or re.search(r"[\\^]", bare)):
         yield text
