@@ -13,7 +13,6 @@ import contextlib
 import importlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measured import report
-from benchmarks.workload import DATA, MODELS, PRECISIONS, TASKS, Files, Work
+from benchmarks.workload import DATA, MODELS, PRECISIONS, TASKS, Files, Work, ensure_made
 
 SIDES = ("plaudit", "trl", "generate")
 PAIRS = "PLAUDIT_BENCHMARK_PAIRS"
@@ -47,30 +46,12 @@ def one_side(work: Work, side: str, variant: str) -> dict[str, Any]:
     Raises:
         ValueError: the side cannot do the task, or has no such variant.
     """
-    if not work.directory.is_dir():
-        make(work)
+    ensure_made(work)
     # Whatever a trainer prints is not the result.
     with contextlib.redirect_stdout(sys.stderr):
         module = importlib.import_module(f"benchmarks.{side}_side")
         measured = module.run(work, Files(work.directory), variant)
     return report(work, side, measured)
-
-
-def make(work: Work) -> None:
-    """In a process of its own, so that its memory is not counted.
-
-    Raises:
-        ValueError: it failed, as it must where Plaudit is not installed.
-    """
-    making = Path(__file__).with_name("making.py")
-    command = [sys.executable, str(making), work.model, work.data, work.pairs]
-    done = subprocess.run([part for part in command if part], capture_output=True, text=True)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1]
-        raise ValueError(
-            f"{work.directory}: cannot be made ({last}); make it where Plaudit is installed: "
-            f"python {' '.join(command[1:])}"
-        )
 
 
 def work_of(options: argparse.Namespace) -> Work:

@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.results import Row, differing, write_section
-from benchmarks.workload import GENERATIONS, MODELS, RUNS, TASKS, Task
+from benchmarks.workload import (
+    DATA,
+    GENERATIONS,
+    MODELS,
+    NEW_TOKENS,
+    PRECISIONS,
+    RUNS,
+    TASKS,
+    Data,
+    Precision,
+    Task,
+    Work,
+    ensure_made,
+)
 
 HERE = Path(__file__).parent
 STEPS: dict[str, int] = {"toy": 4, "6m": 8, "30m": 5, "120m": 3}
@@ -49,9 +62,15 @@ class Case(NamedTuple):
 
     task: Task
     model: str
-    data: str
-    precision: str
+    data: Data
+    precision: Precision
     generations: int
+    """Responses to a prompt; 0 where that is not to be chosen."""
+
+    @property
+    def name(self) -> str:
+        each = f", {self.generations} a prompt" if self.generations else ""
+        return f"{self.task}, {self.model}, {self.data}, {self.precision}{each}"
 
     @property
     def arguments(self) -> list[str]:
@@ -95,7 +114,7 @@ class Runner:
                 for kept in (False, True)
             }
             if not max(rates.values()):
-                raise ValueError(f"{' '.join(case)}: {peer} runs in none of {', '.join(names)}")
+                raise ValueError(f"{peer} runs in none of {', '.join(names)}")
             self.fastest[key] = max(rates, key=lambda one: rates[one])
         return self.fastest[key]
 
@@ -105,10 +124,10 @@ class Runner:
 
 
 def run_suite(options: argparse.Namespace) -> None:
-    """Run every case and write the section.
+    """Run every case, and write the section after each.
 
     Raises:
-        ValueError: a side fails, or an option names what there is not.
+        ValueError: an option names what there is not; or some cases failed, which the section says.
     """
     if not Path(options.peer_python).exists():
         raise ValueError(
@@ -119,10 +138,17 @@ def run_suite(options: argparse.Namespace) -> None:
     log = RUNS / f"suite-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     runner = Runner(options.peer_python, options.pairs, log)
     rows: list[Row] = []
+    faults: list[str] = []
     for case in cases(options):
-        rows.append(run_case(runner, case, options))
-        write_section(options.results, rows, log)
-        print(rows[-1].line(), flush=True)
+        try:
+            rows.append(run_case(runner, case, options.repeats))
+            print(rows[-1].line(), flush=True)
+        except ValueError as error:
+            faults.append(f"{case.name}: {error}")
+            print(faults[-1], flush=True)
+        write_section(options.results, rows, faults, log)
+    if faults:
+        raise ValueError(f"{len(faults)} of {len(rows) + len(faults)} cases failed")
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
@@ -133,34 +159,39 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     """
     tasks = _chosen("tasks", options.tasks or ",".join(TASKS), TASKS)
     models = _chosen("models", options.models, tuple(MODELS))
-    precisions = _chosen("precisions", options.precisions, tuple(ELSE))
+    precisions = _chosen("precisions", options.precisions, PRECISIONS)
     for model in sorted(models, key=list(MODELS).index):
         for precision in precisions:
             for task in tasks:
-                for data in ("short", "long") if task == "dpo" else ("short",):
+                for data in DATA if task == "dpo" else DATA[:1]:
                     for count in (8, 16) if task == "grpo" else (GENERATIONS.get(task, 0),):
                         yield Case(task, model, data, precision, count)
 
 
-def run_case(runner: Runner, case: Case, options: argparse.Namespace) -> Row:
-    """The peak and both sides, in turn, as often as was asked."""
+def run_case(runner: Runner, case: Case, repeats: int) -> Row:
+    """The peak and both sides, in turn, as often as was asked.
+
+    Raises:
+        ValueError: a side fails, or the two do not learn the same.
+    """
+    ensure_made(Work(task=case.task, model=case.model, data=case.data, pairs=runner.pairs))
     peer = PEERS.get(case.task, "trl")
     steps = ["--steps", str(STEPS[case.model])]
     variant, kept = runner.best(peer, case) if peer else ("", False)
     ours, theirs, peaks = [], [], []
-    for _ in range(options.repeats):
-        peaks.append(run_json([sys.executable, str(HERE / "peak.py")], {}))
+    for _ in range(repeats):
+        peaks.append(_whole(run_json([sys.executable, str(HERE / "peak.py")], {})))
         ours.append(_whole(runner.side("plaudit", case, steps, kept=False)))
         if peer:
             more = [*steps, "--variant", variant]
             theirs.append(_whole(runner.side(peer, case, more, kept=kept)))
-    named = f"{peer}, {variant}{', freed memory kept' if kept else ''}" if peer else ""
     row = Row(
-        case=" ".join(str(part) for part in case if part), peer=named, ours=ours, theirs=theirs,
-        peaks=[peak.get(case.precision, 0.0) for peak in peaks],
+        case=case.name, precision=case.precision, sampled=case.task in NEW_TOKENS,
+        peer=f"{peer}, {variant}{', freed memory kept' if kept else ''}" if peer else "",
+        ours=ours, theirs=theirs, peaks=[peak[case.precision] for peak in peaks],
     )  # fmt: skip
-    if fault := differing(row, case.precision):
-        raise ValueError(f"{row.case}: {fault}")
+    if fault := differing(row):
+        raise ValueError(fault)
     return row
 
 

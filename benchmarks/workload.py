@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,7 @@ MODELS = {
 }  # fmt: skip
 
 OPTIMISER: dict[str, Any] = {
-    "learning_rate": 1e-5,
+    "learning_rate": 1e-4,
     "lr_scheduler_type": "constant",
     "weight_decay": 0.0,
     "adam_beta1": 0.9,
@@ -203,6 +205,25 @@ class Files:
 
     def read(self, file: Path) -> list[dict[str, Any]]:
         return _rows(file)
+
+
+def ensure_made(work: Work) -> None:
+    """Make the files where they are missing, in a process of its own: its memory is not counted.
+
+    Raises:
+        ValueError: it failed, as it must where Plaudit is not installed.
+    """
+    if work.directory.is_dir():
+        return
+    making = str(Path(__file__).with_name("making.py"))
+    command = [sys.executable, making, work.model, work.data, *filter(None, [work.pairs])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise ValueError(
+            f"{work.directory}: cannot be made ({last}); make it where Plaudit is installed: "
+            f"python {' '.join(command[1:])}"
+        )
 
 
 def groups(rows: Sequence[Any], picked: Sequence[int], size: int) -> list[list[Any]]:
