@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,8 +125,9 @@ def _texts(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _write_models(model: str, tokenizer: PreTrainedTokenizerBase, draft: Path) -> None:
-    sizes = {name: getattr(MODELS[model], name) for name in MODELS[model].__slots__}
-    assert len(tokenizer) <= sizes.pop("vocab_size"), "the tokenizer has at most so many tokens"
+    sizes = asdict(MODELS[model])
+    vocab_size = sizes.pop("vocab_size")
+    assert len(tokenizer) <= vocab_size, "the tokenizer was trained to at most so many tokens"
     policy = new_llama(tokenizer, **sizes, max_position_embeddings=CONTEXT_TOKENS, seed=SEED)
     save_model(policy, tokenizer, draft / "policy")
     reward = load_scalar_model(str(draft / "policy"), precision="float32", seed=SEED)

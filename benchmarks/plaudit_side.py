@@ -79,7 +79,7 @@ def run_sft(work: Work, files: Files) -> Measured:
     config = sft.SFTConfig(dataset=str(files.demonstrations), **_training(work, files.policy))
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     rows = load_demonstrations(config.dataset, portion=WHOLE)
-    trees = [demonstration_tree(row, renderer) for row in _picked(work, rows)]
+    trees = [demonstration_tree(row, renderer) for row in _picked(work, files, rows)]
     measured = Measured(settings=_said(config))
     roles = policy_roles(config, config, config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
@@ -90,7 +90,7 @@ def run_sft(work: Work, files: Files) -> Measured:
 def run_reward(work: Work, files: Files) -> Measured:
     config = reward.RewardConfig(dataset=str(files.pairs), **_training(work, files.reward))
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
-    trees = _picked(work, read_data(config, WHOLE, renderer).trees)
+    trees = _picked(work, files, read_data(config, WHOLE, renderer).trees)
     measured = Measured(settings=_said(config))
     roles = reward_roles(config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
@@ -103,7 +103,7 @@ def run_dpo(work: Work, files: Files) -> Measured:
         dataset=str(files.pairs), beta=BETA["dpo"], **_training(work, files.policy)
     )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
-    trees = _picked(work, read_trees(config, renderer))
+    trees = _picked(work, files, read_trees(config, renderer))
     measured = Measured(settings=_said(config) | {"reference": "once, its time shared out"})
     roles = open_preference_roles(config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
@@ -120,7 +120,7 @@ def run_rl(work: Work, files: Files) -> Measured:
     """A step samples, scores, assembles and updates, as ``plaudit.stages.rl`` does."""
     config = _rl_config(work, files)
     tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
-    prompts = _picked(work, load_prompts(config.dataset, portion=config.portion))
+    prompts = _picked(work, files, load_prompts(config.dataset, portion=config.portion))
     measured = Measured(settings=_said(config))
     roles = open_roles(config)
     learner = make_learner(
@@ -158,7 +158,7 @@ def run_sampling(work: Work, files: Files) -> Measured:
     tokenizer = load_tokenizer(str(files.policy))
     renderer = Renderer(tokenizer, sampling_stops(len(tokenizer), eos_id(tokenizer)))
     sampler = LocalSampler(model, renderer, slots=work.examples_per_step)
-    prompts = _picked(work, load_prompts(str(files.prompts)))
+    prompts = _picked(work, files, load_prompts(str(files.prompts)))
 
     def one(step: int) -> tuple[None, list[Lengths]]:
         asked = [prompts[row] for row in _of_step(work, step)]
@@ -245,8 +245,9 @@ def _said(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"model", "dataset", "reward_model"})
 
 
-def _picked(work: Work, rows: Sequence[T]) -> list[T]:
+def _picked(work: Work, files: Files, rows: Sequence[T]) -> list[T]:
     """The rows of all steps, in order."""
+    assert len(rows) == len(files.lengths()), "a row of the file is a row here, as at the peers'"
     return [rows[row] for row in work.order(len(rows))]
 
 

@@ -75,6 +75,8 @@ def run(work: Work, files: Files, variant: str) -> Measured:
     name = variant or FIRST[work.precision]
     if name not in VARIANTS or name.startswith("float32") != (work.precision == "float32"):
         raise ValueError(f"variant={name}: not one of TRL's for {work.precision}")
+    if "padding-free" in name and work.task != "sft":
+        raise ValueError(f"variant={name}: TRL 1.16 has padding-free batches for sft alone")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     measured = tasks[work.task](work, files, VARIANTS[name])
     measured.settings["variant"] = name
@@ -135,8 +137,9 @@ def run_grpo(work: Work, files: Files, variant: Variant) -> Measured:
         written.append([len(ids) for ids in completion_ids])
         return [0.0] * len(completion_ids)
 
+    weights = {"reward_weights": [1.0, 0.0]}
     trainer = GRPOTrainer(
-        model=str(files.policy), args=_arguments(GRPOConfig, said, variant, reward_weights=[1, 0]),
+        model=str(files.policy), args=_arguments(GRPOConfig, said, variant, **weights),
         reward_funcs=[_scalar_model(files, _dtype(work)), note],
         reward_processing_classes=[AutoTokenizer.from_pretrained(files.reward), None],
         train_dataset=_rows(work, files, "prompts"),
