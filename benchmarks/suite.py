@@ -92,8 +92,8 @@ class Runner:
     def side(self, side: str, case: Case, more: Sequence[str], *, kept: bool) -> dict[str, Any]:
         """What the side reports; ``failed`` and nothing else where it did not get there."""
         python = sys.executable if side == "plaudit" else self.peer_python
-        command = [python, str(HERE / "run.py"), "--side", side, *case.arguments, *more, "--json"]
-        command += ["--pairs", self.pairs] if self.pairs else []
+        command = [python, str(HERE / "run.py"), "--side", side, *case.arguments, *more]
+        command += ["--pairs", self.pairs, "--json"]
         found = run_json(command, KEPT if kept else {})
         with self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"command": command[1:], **found}) + "\n")
