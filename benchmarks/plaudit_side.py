@@ -33,7 +33,7 @@ from plaudit.records import Prompt, Rollout
 from plaudit.runtime import prepare_process, quiet
 from plaudit.sampling import LocalSampler, SamplingParams
 from plaudit.scoring import open_reward_model, rollout_trees
-from plaudit.stages import preference, reward, rl, sft
+from plaudit.stages import preference, reward, sft
 from plaudit.stages.preference_data import read_trees
 from plaudit.stages.preference_data import weighed as weighed_preferences
 from plaudit.stages.preference_reference import open_reference
@@ -221,8 +221,8 @@ def _training(work: Work, model: Path) -> dict[str, Any]:
 
 
 def _rl_config(work: Work, files: Files) -> RLConfig:
-    epochs = {"num_ppo_epochs": PPO_EPOCHS} if work.task == "ppo" else {}
-    return rl.CONFIG(
+    epochs: dict[str, Any] = {"num_ppo_epochs": PPO_EPOCHS} if work.task == "ppo" else {}
+    return RLConfig(
         **OPTIMISER,
         **epochs,
         algorithm=work.task,

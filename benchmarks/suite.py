@@ -51,7 +51,7 @@ NAMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("sample", "float32"): ("padded", "continuous"),
     ("sample", "bfloat16"): ("padded", "continuous"),
 }
-ELSE = {
+ELSE: dict[str, tuple[str, ...]] = {
     "float32": ("float32", "float32-compiled"),
     "bfloat16": ("autocast", "autocast-compiled", "weights"),
 }
