@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import trl
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -29,6 +30,9 @@ from benchmarks.workload import (
     Work,
     groups,
 )
+
+TRL: Any = trl
+"""Its names are made as they are asked for, so that no type checker knows them."""
 
 NO_PPO = "ppo: TRL 1.16 has no PPO trainer (1.9 had its last); there is nothing to run"
 NO_SAMPLING = "sample: TRL has no sampling of its own; its trainers call generate: --side generate"
@@ -84,24 +88,20 @@ def run(work: Work, files: Files, variant: str) -> Measured:
 
 
 def run_sft(work: Work, files: Files, variant: Variant) -> Measured:
-    from trl import SFTConfig, SFTTrainer
-
     said = _said(work, variant, completion_only_loss=True)
     measured = Measured(settings=said)
-    trainer = SFTTrainer(
-        model=str(files.policy), args=_arguments(SFTConfig, said, variant),
+    trainer = TRL.SFTTrainer(
+        model=str(files.policy), args=_arguments(TRL.SFTConfig, said, variant),
         train_dataset=_rows(work, files, "demonstrations"),
     )  # fmt: skip
     return _train(work, files, trainer, measured, responses=1)
 
 
 def run_reward(work: Work, files: Files, variant: Variant) -> Measured:
-    from trl import RewardConfig, RewardTrainer
-
     said = _said(work, variant)
     measured = Measured(settings=said)
-    trainer = RewardTrainer(
-        model=str(files.reward), args=_arguments(RewardConfig, said, variant),
+    trainer = TRL.RewardTrainer(
+        model=str(files.reward), args=_arguments(TRL.RewardConfig, said, variant),
         train_dataset=_rows(work, files, "pairs"),
     )  # fmt: skip
     return _train(work, files, trainer, measured, responses=2)
@@ -109,20 +109,16 @@ def run_reward(work: Work, files: Files, variant: Variant) -> Measured:
 
 def run_dpo(work: Work, files: Files, variant: Variant) -> Measured:
     """Its reference is a second model, whose log-probabilities are computed in every step."""
-    from trl import DPOConfig, DPOTrainer
-
     said = _said(work, variant, beta=BETA["dpo"], precompute_ref_log_probs=False)
     measured = Measured(settings=said)
-    trainer = DPOTrainer(
-        model=str(files.policy), args=_arguments(DPOConfig, said, variant),
+    trainer = TRL.DPOTrainer(
+        model=str(files.policy), args=_arguments(TRL.DPOConfig, said, variant),
         train_dataset=_rows(work, files, "pairs"),
     )  # fmt: skip
     return _train(work, files, trainer, measured, responses=2)
 
 
 def run_grpo(work: Work, files: Files, variant: Variant) -> Measured:
-    from trl import GRPOConfig, GRPOTrainer
-
     said = _said(
         work, variant, beta=BETA["grpo"], num_generations=work.responses_per_prompt,
         max_completion_length=NEW_TOKENS["grpo"], temperature=1.0, loss_type="grpo",
@@ -138,8 +134,8 @@ def run_grpo(work: Work, files: Files, variant: Variant) -> Measured:
         return [0.0] * len(completion_ids)
 
     weights = {"reward_weights": [1.0, 0.0]}
-    trainer = GRPOTrainer(
-        model=str(files.policy), args=_arguments(GRPOConfig, said, variant, **weights),
+    trainer = TRL.GRPOTrainer(
+        model=str(files.policy), args=_arguments(TRL.GRPOConfig, said, variant, **weights),
         reward_funcs=[_scalar_model(files, _dtype(work)), note],
         reward_processing_classes=[AutoTokenizer.from_pretrained(files.reward), None],
         train_dataset=_rows(work, files, "prompts"),
