@@ -28,12 +28,20 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run
-	$(BIN)/python benchmarks/run.py
+# Further options of the suite, for example BENCH_ARGS="--tasks dpo --models 6m".
+BENCH_ARGS ?=
+bench: $(VENV)/.run $(VENV)-trl/.made
+	$(BIN)/python benchmarks/run.py --suite --peer-python $(VENV)-trl/bin/python $(BENCH_ARGS)
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
+	@touch $@
+
+# TRL and transformers as others have them, with nothing of ours.
+$(VENV)-trl/.made: benchmarks/trl-constraints.txt
+	$(PYTHON) -m venv $(VENV)-trl
+	$(VENV)-trl/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< $(PIP_ARGS) trl
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

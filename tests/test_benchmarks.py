@@ -1,0 +1,185 @@
+"""The benchmarks' harness: what a side reports, that sides do the same work, and the table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import making, plaudit_side, workload
+from benchmarks.flops import least_flops, matrix_parameters
+from benchmarks.measured import Measured, report
+from benchmarks.results import BEGIN, END, Row, differing, median, ratio, write_section
+from benchmarks.run import one_side, parse, work_of
+from benchmarks.suite import Case, cases, run_json
+from benchmarks.workload import MODELS, Files, Lengths, Shape, Work, groups, sampling_stops
+
+KEYS = {
+    "side", "task", "model", "data", "precision", "generations", "steps", "examples_per_s",
+    "tokens_per_s", "least_tflop_per_s", "peak_rss_mb", "rss_before_mb", "first_losses",
+    "step_seconds", "settings",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The toy model with synthetic data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workload, "RUNS", tmp_path_factory.mktemp("runs"))
+        patch.setattr(making, "ROWS", {"short": 48, "long": 4})
+        return Files(making.make(Work(task="sft", model="toy")))
+
+
+def toy(task: str, **more) -> Work:
+    return Work(task=task, model="toy", steps=2, examples=4, **more)  # pyright: ignore
+
+
+@pytest.fixture
+def placed(made: Files, monkeypatch: pytest.MonkeyPatch) -> Files:
+    monkeypatch.setattr(workload, "RUNS", made.directory.parent)
+    return made
+
+
+def test_a_side_reports_its_line(placed: Files) -> None:
+    work = toy("dpo")
+    found = json.loads(json.dumps(one_side(work, "plaudit", "")))
+    assert found.keys() == KEYS
+    assert len(found["first_losses"]) == len(found["step_seconds"]) == 2
+    assert found["first_losses"][0] == pytest.approx(0.6931, abs=1e-4)
+    assert found["settings"]["data"]["source"] == "synthetic"
+
+
+def test_the_side_learns_from_the_rows_of_the_work(placed: Files) -> None:
+    """What a peer is given by row numbers is what our stages make of the same files."""
+    for task, responses in (("sft", 1), ("reward", 2)):
+        work = toy(task)
+        measured = plaudit_side.run(work, placed, "")
+        lengths = placed.lengths()
+        assert measured.lengths == [
+            [
+                Lengths(lengths[row].prompt, lengths[row].responses[:responses])
+                for row in work.batch(step, len(lengths))
+            ]
+            for step in range(2)
+        ]
+
+
+def test_rows_begin_again_at_the_end_of_the_file() -> None:
+    work = toy("sft")
+    assert work.batch(1, 6) == [4, 5, 0, 1]
+    assert work.order(6) == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert toy("grpo", generations=2).batch(1, 6) == [2, 3]
+    assert groups("abc", [2, 0], 2) == [["c", "a"], ["a", "b"]]
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="generations: dpo has none"):
+        toy("dpo", generations=8)
+    with pytest.raises(ValueError, match="multiple of the 3 responses"):
+        toy("grpo", generations=3)
+    with pytest.raises(ValueError, match="at least one must be counted"):
+        toy("sft", warmup_steps=2)
+
+
+def test_rates_leave_out_the_warm_up() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Files, "about", property(lambda _: {}))
+        measured = Measured(settings={})
+        measured.add(100.0, 3.0, [Lengths(1000, (1000,))])
+        measured.add(2.0, 2.5, [Lengths(10, (4, 6))])
+        found = report(toy("dpo"), "plaudit", measured)
+    assert (found["examples_per_s"], found["tokens_per_s"]) == (2.0, 10.0)
+    assert found["first_losses"] == [3.0, 2.5]
+
+
+def test_least_arithmetic_by_hand() -> None:
+    shape = Shape(
+        vocab_size=10, hidden_size=4, intermediate_size=3,
+        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+    )  # fmt: skip
+    matrices = 2 * 4 * 4 + 2 * 4 * 2 + 3 * 4 * 3
+    assert matrix_parameters(shape) == matrices == 84
+    seen = (1 + 2 + 3) + (4 + 5) + 4  # a prompt of 3, responses of 2 and 1
+    backbone = 2 * 84 * 6 + 4 * 4 * seen
+    head = 2 * 4 * 10 * 3
+    lengths = [Lengths(3, (2, 1))]
+    assert least_flops("sft", shape, lengths) == 3 * (backbone + head)
+    assert least_flops("dpo", shape, lengths) == 4 * (backbone + head)
+    assert least_flops("reward", shape, lengths) == 3 * backbone
+
+
+def test_sampling_stops_are_few_and_the_same_everywhere() -> None:
+    stops = sampling_stops(MODELS["6m"].vocab_size, 2)
+    assert stops[0] == 2 and len(set(stops)) == len(stops) == 43
+    assert stops == sampling_stops(MODELS["6m"].vocab_size, 2)
+
+
+def side(*rates: float, losses: tuple[float, ...] = (2.0, 1.0), memory: float = 100.0) -> list:
+    return [
+        {
+            "examples_per_s": rate, "tokens_per_s": 10 * rate, "least_tflop_per_s": rate / 100,
+            "peak_rss_mb": memory, "first_losses": list(losses),
+            "settings": {"threads": 2, "data": {
+                "source": "synthetic", "prompt_tokens": 120.0, "response_tokens": 50.0, "rows": 9,
+            }},
+        }
+        for rate in rates
+    ]  # fmt: skip
+
+
+def row(ours: list, theirs: list, *, sampled: bool = False) -> Row:
+    return Row(
+        case="dpo, 6m, short, float32", precision="float32", sampled=sampled, peer="trl, float32",
+        ours=ours, theirs=theirs, peaks=[0.5] * len(ours),
+    )  # fmt: skip
+
+
+def test_medians_and_ratios_of_given_numbers() -> None:
+    """A slow turn slows both sides: the ratio is within turns, not of the medians."""
+    ours, theirs = side(10.0, 4.0, 12.0), side(5.0, 1.0, 4.0, memory=200.0)
+    assert median(ours, "examples_per_s") == 10.0
+    assert ratio(ours, theirs, "examples_per_s") == 3.0
+    line = row(ours, theirs).line()
+    assert "| 10.0 | 4.0 | 3.00 | 100 | 40.0 | 20 % | 8 % | 100 | 200 | 0.50 |" in line
+
+
+def test_losses_must_agree() -> None:
+    ours, near, far = side(1.0), side(1.0, losses=(2.001, 1.0)), side(1.0, losses=(2.0, 1.1))
+    assert not differing(row(ours, near))
+    assert "1 and 1.1" in differing(row(ours, far))
+    assert not differing(row(ours, far, sampled=True))
+    assert differing(row(ours, side(1.0, losses=(float("nan"), 1.0))))
+
+
+def test_the_section_is_written_anew_and_the_rest_stays(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    file.write_text("# Results\n\nbefore\n")
+    rows = [row(side(10.0), side(5.0))]
+    write_section(file, rows, ["ppo: no peer"], Path("log.jsonl"))
+    once = file.read_text()
+    write_section(file, rows, ["ppo: no peer"], Path("log.jsonl"))
+    assert file.read_text() == once
+    assert once.startswith("# Results\n\nbefore\n") and once.count(BEGIN) == once.count(END) == 1
+    assert "| dpo, 6m, short, float32 | 10.0 | 5.0 | 2.00 |" in once
+    assert "- ppo: no peer" in once
+
+
+def test_the_suite_s_cases() -> None:
+    options = parse(
+        ["--suite", "--models", "30m,6m", "--tasks", "dpo,grpo", "--precisions", "float32"]
+    )
+    found = list(cases(options))
+    assert found[0] == Case("dpo", "6m", "short", "float32", 0)
+    assert [c.generations for c in found if c.task == "grpo"] == [8, 16, 8, 16]
+    assert [c.model for c in found] == ["6m"] * 4 + ["30m"] * 4
+    for case in found:
+        work_of(parse(case.arguments))
+    with pytest.raises(ValueError, match="tasks=dop"):
+        list(cases(parse(["--suite", "--tasks", "dop"])))
+
+
+def test_a_command_that_fails_says_why() -> None:
+    found = run_json([sys.executable, "-c", "raise SystemExit('no such thing')"], {})
+    assert found == {"failed": "no such thing"}
