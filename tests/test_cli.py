@@ -73,7 +73,8 @@ def test_a_stage_s_help_lists_every_option_with_default_and_meaning(
     lines = told.out[told.out.index("Options of") :].splitlines()
     words = "".join("".join(lines).split())
     for name, kind, default, meaning in options(stage_module(stage).CONFIG):
-        row = next(line for line in lines if line.split()[:1] == [name])
+        # Where a meaning goes on in a line of its own, it may begin with an option's name.
+        row = next(line for line in lines if line[1:].split(" ", 1)[0] == name)
         if columns == "200":
             assert default in row
         if columns != "60":  # where columns are narrow, the words of two of them alternate

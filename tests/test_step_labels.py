@@ -34,9 +34,8 @@ def test_sums_are_right_where_they_say_so():
         assert right == expected
         wrong += right < 4
     assert 30 < wrong < 60
-    assert right_answer(["?"] * 4, ["1 + 2 = 3", "x", "a\n10", "2 - 5 = -3"], ["3", "3", "1", "3"]) == [
-        1, 0, 0, 0
-    ]  # fmt: skip
+    said, answers = ["1 + 2 = 3", "x", "a\n10", "2 - 5 = -3"], ["3", "3", "1", "3"]
+    assert right_answer(["?"] * 4, said, answers) == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
