@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plaudit.artifacts import read_artifact
 from plaudit.config import make_config
 from plaudit.evaluation import evaluate
 from plaudit.evaluation.comparison import Judged, characters, check_tools, compare, describe
@@ -19,10 +18,11 @@ from plaudit.models import model_path, stop_ids
 from plaudit.records import FinishReason, Message, Prompt, Rollout, ToolCall
 from plaudit.scoring import ToolChecks, check_response
 from plaudit.stages import sample, sample_gathering
-from plaudit.stages.sample_gathering import Candidate, Gathering, fault_of
+from plaudit.stages.sample_gathering import Candidate, fault_of
 from plaudit.stages.sample_options import SampleConfig
 from plaudit.stages.sample_rows import rows_of
 from plaudit.text import Renderer, load_tokenizer
+from tests.interrupted import cut_and_resumed
 from tests.small import TOOLS, polite_pairs, run_stage, write_rows
 from tests.test_tool_checks import coffee_tools
 
@@ -190,22 +190,8 @@ def test_conversations_are_kept_whole_and_a_cut_changes_nothing(
 ):
     options = sampling(orders, select="all", write="pairs")
     straight = run_stage("sample", tmp_path / "straight", **options)
-    calls = 0
-    gather = Gathering.gather
-
-    def cut(self, prompts):
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise KeyboardInterrupt
-        return gather(self, prompts)
-
-    monkeypatch.setattr(Gathering, "gather", cut)
-    with pytest.raises(KeyboardInterrupt):
-        run_stage("sample", tmp_path / "cut", **options)
-    assert read_artifact(tmp_path / "cut") is None
-    resumed = run_stage("sample", tmp_path / "cut", **options)
-    assert calls == 3, "what was saved was sampled again"
+    resumed, rounds = cut_and_resumed(tmp_path / "cut", monkeypatch, options)
+    assert rounds == 3, "what was saved was sampled again"
     assert resumed.record["files"] == straight.record["files"]
     judged = load_judged(str(straight.path / "selected.jsonl"))
     turns = [r.content for j in judged for r in j.responses]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plaudit.artifacts import Artifact, read_artifact
 from plaudit.config import make_config
 from plaudit.formats import load_demonstrations, load_judged
 from plaudit.models import stop_ids
@@ -20,6 +19,7 @@ from plaudit.stages.sample_gathering import Candidate, Gathering, fault_of, with
 from plaudit.stages.sample_options import SampleConfig
 from plaudit.stages.sample_rows import kept, rows_of
 from plaudit.text import Renderer, load_tokenizer
+from tests.interrupted import cut_and_resumed
 from tests.small import polite_pairs, run_stage, small_checkpoint, write_rows
 
 SHORT = {"max_completion_length": 32, "num_generations": 6, "save_prompts": 4}
@@ -215,22 +215,8 @@ def test_a_cut_changes_nothing(polite: tuple[str, str], tmp_path: Path, monkeypa
     options = {"model": sft, "dataset": data, "reward_function": "tests.small:count_of_e", **SHORT}
     options |= {"select": "rso", "rso_beta": 0.05, "rso_keep": 2}
     straight = run_stage("sample", tmp_path / "straight", **options)
-    calls = 0
-    gather = Gathering.gather
-
-    def cut(self, prompts):
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise KeyboardInterrupt
-        return gather(self, prompts)
-
-    monkeypatch.setattr(Gathering, "gather", cut)
-    with pytest.raises(KeyboardInterrupt):
-        run_stage("sample", tmp_path / "cut", **options)
-    assert read_artifact(tmp_path / "cut") is None
-    resumed: Artifact = run_stage("sample", tmp_path / "cut", **options)
-    assert calls == 4, "what was saved was sampled again"
+    resumed, rounds = cut_and_resumed(tmp_path / "cut", monkeypatch, options)
+    assert rounds == 4, "what was saved was sampled again"
     assert resumed.record["files"] == straight.record["files"]
     assert resumed.metrics == straight.metrics
 
