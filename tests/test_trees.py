@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from plaudit.models import SeparateRoles, collate, hidden_states, token_logprobs
+from plaudit.models import SeparateRoles, collate, hidden_states, token_head, token_logprobs
 from plaudit.models.attention import SHARED_KEYS
 from plaudit.models.forward import layout_of
-from plaudit.models.layout import attention_mask
+from plaudit.models.layout import Layout, attention_mask, common_layout
+from plaudit.models.token_head import logprobs_and_entropy
 from plaudit.text import micro_batches
 from tests.tiny import BRANCHING, FAMILIES, random_tree, tiny_language_model
 
+LAYOUTS = get_args(Layout)
 SHAPES = [(5, [4, 7, 1]), (9, [3, 3]), (1, [2, 9, 4, 5]), (12, [6])]
 
 
@@ -62,19 +66,30 @@ def test_logprobs_and_gradients_equal_those_of_separate_sequences(family: str):
             assert difference < 1e-5, f"{name}: {difference}"
 
 
-def test_state_space_and_hybrid_models_fall_back_to_separate_rows():
+def test_models_take_the_best_layout_they_can():
     layouts = {family: layout_of(tiny_language_model(family)) for family in FAMILIES}
-    assert {f for f, layout in layouts.items() if layout == "tree"} == set(BRANCHING)
+    assert {f for f, layout in layouts.items() if layout != "rows"} == set(BRANCHING)
+    assert {f for f, layout in layouts.items() if layout == "tree"} == {"gemma2"}  # not SDPA
+    assert common_layout(["packed", "tree", "packed"]) == "tree"
+    assert common_layout(["packed", "rows", "tree"]) == "rows"
 
 
-def test_the_two_layouts_have_the_same_flat_outputs():
-    model, trees = tiny_language_model(), some_trees()
-    tree, rows = collate(trees, layout="tree"), collate(trees, layout="rows")
-    for name in ("target_N", "branch_N", "offset_N", "tree_M"):
-        torch.testing.assert_close(getattr(tree, name), getattr(rows, name))
-    torch.testing.assert_close(
-        tree_logprobs(model, trees, "tree"), tree_logprobs(model, trees, "rows")
-    )
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma3"])
+def test_all_layouts_have_the_same_flat_outputs(family: str):
+    model, trees = tiny_language_model(family), some_trees()
+    packed, *others = (collate(trees, layout=layout) for layout in LAYOUTS)
+    for other in others:
+        for name in ("target_N", "branch_N", "offset_N", "tree_M"):
+            torch.testing.assert_close(getattr(packed, name), getattr(other, name))
+    expected_N = tree_logprobs(model, trees, "rows")
+    for layout in ("packed", "tree"):
+        torch.testing.assert_close(tree_logprobs(model, trees, layout), expected_N)
+
+
+def test_packed_trees_have_no_padding():
+    batch = collate(some_trees(), layout="packed")
+    assert batch.ids_BT.shape == (1, sum(p + sum(b) for p, b in SHAPES))
+    assert [span.start for span in batch.spans] == [0, 17, 32, 53]
 
 
 def test_a_sibling_is_never_seen():
@@ -129,6 +144,26 @@ def test_entropy_is_that_of_the_distribution():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_head_and_its_gradients_are_those_of_the_formulas(temperature: float, monkeypatch):
+    monkeypatch.setattr(token_head, "_BLOCK_ENTRIES", 50)  # several blocks of three rows
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *size: torch.randn(*size, generator=generator)  # noqa: E731
+    logits_NV, target_N = draw(10, 16).mul(3).requires_grad_(), torch.arange(10)
+    weights = draw(2, 10)
+    log_NV = (logits_NV / temperature).log_softmax(-1)
+    expected = log_NV[target_N, target_N], -(log_NV.exp() * log_NV).sum(-1)
+    for used in ([0], [1], [0, 1]):
+        found = logprobs_and_entropy(
+            logits_NV, target_N, temperature=temperature, with_entropy=True
+        )
+        torch.testing.assert_close(found, expected)
+        losses = [sum((weights[i] * x[i]).sum() for i in used) for x in (found, expected)]
+        torch.testing.assert_close(
+            *(torch.autograd.grad(loss, logits_NV, retain_graph=True) for loss in losses)
+        )
+
+
 def test_outputs_of_a_role_are_flat_and_in_order():
     roles = SeparateRoles({"policy": tiny_language_model()}, trained=[])
     trees = some_trees()
@@ -148,6 +183,8 @@ def test_micro_batches_keep_every_row_and_the_budget():
     for batch in batches:
         padded = max(lengths[row] for row in batch) * len(batch)
         assert padded <= 18 or len(batch) == 1
+    packed = micro_batches(lengths, token_budget=18, padded=False)
+    assert [sum(lengths[row] for row in batch) for batch in packed] == [40, 18, 15]
     assert micro_batches([], 18) == []
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from plaudit.artifacts import write_text
 from plaudit.learning.optimiser import Optimiser
-from plaudit.models import Roles, TreeBatch, collate, per_branch, row_tokens
+from plaudit.models import Roles, TreeBatch, collate, micro_batches_of, per_branch
 from plaudit.objectives import Mean
-from plaudit.text import Tree, micro_batches
+from plaudit.text import Tree
 
 
 class Objective(Protocol):
@@ -173,8 +173,7 @@ class Learner:
         return digest.hexdigest()
 
     def _micro_batches(self, trees: Sequence[Tree]) -> list[list[int]]:
-        lengths = [row_tokens(tree, self.roles.layout) for tree in trees]
-        return micro_batches(lengths, self._token_budget)
+        return micro_batches_of(trees, self.roles.layout, self._token_budget)
 
     def _collate(self, trees: Sequence[Tree]) -> TreeBatch:
         return collate(

@@ -2,7 +2,7 @@
 
 from plaudit.models.adapters import AdapterRoles
 from plaudit.models.forward import TokenLogprobs, hidden_states, token_logprobs
-from plaudit.models.layout import TreeBatch, collate, row_tokens
+from plaudit.models.layout import TreeBatch, collate, micro_batches_of
 from plaudit.models.loading import (
     is_scalar_model,
     load_language_model,
@@ -27,9 +27,9 @@ __all__ = [
     "keep_freed_memory",
     "load_language_model",
     "load_scalar_model",
+    "micro_batches_of",
     "model_path",
     "per_branch",
-    "row_tokens",
     "save_model",
     "stop_ids",
     "token_logprobs",

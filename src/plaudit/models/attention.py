@@ -5,6 +5,7 @@ Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from plaudit.models.tree_attention import TreeSpan, tree_attention
 
 SHARED_KEYS = "plaudit_sdpa"
 
@@ -27,6 +30,19 @@ def share_keys(model: PreTrainedModel) -> None:
         model.set_attn_implementation(SHARED_KEYS)
 
 
+def attends_to_trees(model: PreTrainedModel) -> bool:
+    """Whether the model's attention is ours, and takes trees packed in one row."""
+    config = model.config
+    same_sizes = getattr(config, "v_head_dim", None) is None  # of keys and values (not DeepSeek's)
+    ours = config._attn_implementation == SHARED_KEYS and model._supports_attention_backend
+    return ours and same_sizes and model.device.type == "cpu"
+
+
+def window_alone(window: int | None) -> Tensor:
+    """What stands in the mask's place where trees are packed: the sliding window, 0 for none."""
+    return torch.full((1, 1, 1, 1), window or 0)
+
+
 def _attention(
     module: torch.nn.Module,
     query_BHTD: Tensor,
@@ -35,8 +51,16 @@ def _attention(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    trees: Sequence[TreeSpan] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
+    if trees is not None:
+        assert attention_mask is not None, "packed trees come with their window"
+        found_HXD = tree_attention(
+            query_BHTD[0], key_BGSD[0], value_BGSD[0], trees,
+            scale=scaling or query_BHTD.shape[-1] ** -0.5, window=int(attention_mask),
+        )  # fmt: skip
+        return found_HXD.transpose(0, 1)[None], None
     on_cpu = query_BHTD.device.type == "cpu"
     if attention_mask is None or not on_cpu or options.get("position_bias") is not None:
         return sdpa_attention_forward(

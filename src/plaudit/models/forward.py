@@ -6,31 +6,43 @@ Shapes: B rows, T positions, D hidden size, V vocabulary, N policy tokens, M bra
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from plaudit.models.attention import attends_to_trees, window_alone
 from plaudit.models.layout import Layout, TreeBatch, attention_mask
+from plaudit.models.token_head import logprobs_and_entropy
 
 # Layers whose state runs through the tokens one by one cannot skip a sibling.
 _BRANCHING_LAYERS = {"full_attention", "sliding_attention"}
+_LOGITS_KEPT = 1 << 25
+"""Entries of ``[N, V]`` that a pass may hold at once: 128 MB in float32."""
 
 
 def layout_of(model: PreTrainedModel) -> Layout:
-    """``tree`` where every layer is attention with a mask, else ``rows`` (K separate rows)."""
+    """``packed`` where our own attention takes trees, ``tree`` where every layer is attention with
+    a mask, else ``rows`` (K separate rows)."""
     config = model.config
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
     stateful = bool(getattr(model, "_is_stateful", False))
-    return "rows" if stateful or not layer_types <= _BRANCHING_LAYERS else "tree"
+    if stateful or not layer_types <= _BRANCHING_LAYERS:
+        return "rows"
+    return "packed" if attends_to_trees(model) else "tree"
 
 
 def hidden_states(model: PreTrainedModel, batch: TreeBatch) -> Tensor:
     """Last hidden states ``[B, T, D]`` of the backbone; nothing of size V is computed."""
     inputs: dict = {"input_ids": batch.ids_BT, "use_cache": False}
-    if batch.branched:
+    if batch.spans:
+        inputs["attention_mask"] = layer_masks(model, window_alone)
+        inputs["position_ids"] = batch.position_BT
+        inputs["trees"] = batch.spans
+    elif batch.branched:
         inputs["attention_mask"] = layer_masks(model, lambda w: attention_mask(batch, window=w))
         inputs["position_ids"] = batch.position_BT
     return model.base_model(**inputs).last_hidden_state
@@ -69,6 +81,7 @@ class TokenLogprobs(NamedTuple):
 
     logprob_N: Tensor
     entropy_N: Tensor
+    """Zeros where it was not asked for."""
 
 
 def token_logprobs(
@@ -77,36 +90,29 @@ def token_logprobs(
     target_N: Tensor,
     *,
     temperature: float = 1.0,
-    chunk_tokens: int = 2048,
+    with_entropy: bool = True,
+    chunk_tokens: int | None = None,
 ) -> TokenLogprobs:
     """Log-probability of each target, and the entropy of the distribution it was drawn from.
 
-    ``logprob = logits[target] / t - logsumexp(logits / t)``, in float32 whatever the model's
-    dtype, a chunk of tokens at a time: ``[chunk, V]`` is the largest tensor, and under autograd
-    each chunk is computed again in the backward pass rather than kept.
+    Where there are more tokens than ``chunk_tokens`` (a bound on the logits where not said) they
+    are taken a chunk at a time, and under autograd each chunk's logits are computed again in the
+    backward pass rather than kept.
     """
-    chunks = [
-        _chunk_logprobs(model, hidden_ND[i : i + chunk_tokens], target_N[i : i + chunk_tokens],
-                        temperature, recompute=len(target_N) > chunk_tokens)
-        for i in range(0, max(1, len(target_N)), chunk_tokens)
-    ]  # fmt: skip
-    return TokenLogprobs(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+    rows = chunk_tokens or max(1, _LOGITS_KEPT // model.config.get_text_config().vocab_size)
+    head = partial(_head, model, temperature=temperature, with_entropy=with_entropy)
+    if len(target_N) <= rows:
+        return TokenLogprobs(*head(hidden_ND, target_N))
+    parts = zip(hidden_ND.split(rows), target_N.split(rows), strict=True)
+    if torch.is_grad_enabled():
+        head = partial(checkpoint, head, use_reentrant=False)
+    return TokenLogprobs(*map(torch.cat, zip(*(head(*part) for part in parts), strict=True)))
 
 
-def _chunk_logprobs(
-    model: PreTrainedModel, hidden: Tensor, target: Tensor, temperature: float, *, recompute: bool
+def _head(
+    model: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    def head(hidden: Tensor) -> tuple[Tensor, Tensor]:
-        logits_NV = language_logits(model, hidden).float() / temperature
-        log_normaliser_N = logits_NV.logsumexp(-1)
-        logprob_N = logits_NV.gather(-1, target[:, None])[:, 0] - log_normaliser_N
-        probs_NV = (logits_NV - log_normaliser_N[:, None]).exp()
-        return logprob_N, log_normaliser_N - (probs_NV * logits_NV).sum(-1)
-
-    if recompute and torch.is_grad_enabled():
-        logprob, entropy = checkpoint(head, hidden, use_reentrant=False)
-        return logprob, entropy
-    return head(hidden)
+    return logprobs_and_entropy(language_logits(model, hidden_ND), target_N, **options)
 
 
 def language_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:

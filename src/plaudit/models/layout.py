@@ -1,4 +1,4 @@
-"""Trees as tensors: one row a tree, or, for models that cannot branch, one row a branch.
+"""Trees as tensors: all in one row, one row a tree, or, where models cannot branch, one a branch.
 
 Shapes: B rows, T positions of a row, N tokens the policy wrote (tree after tree, branch after
 branch), M branches, Q pairs.
@@ -6,17 +6,20 @@ branch), M branches, Q pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from plaudit.models.tree_attention import TreeSpan
+from plaudit.text.batches import micro_batches
 from plaudit.text.trees import Tree
 
-Layout = Literal["tree", "rows"]
+Layout = Literal["packed", "tree", "rows"]
 TRUNK, PADDING = 0, -1
 
 
@@ -28,6 +31,8 @@ class TreeBatch:
     position_BT: Tensor
     segment_BT: Tensor
     """0 on the trunk, k on the k-th branch of the row (from 1), -1 on padding."""
+    spans: tuple[TreeSpan, ...]
+    """Where each tree stands, if all are packed in one row; else none."""
     branched: bool
     """False when every row is one plain sequence, for which causal attention needs no mask."""
     predict_N: Tensor
@@ -55,35 +60,46 @@ class TreeBatch:
         return len(self.end_M)
 
 
+def common_layout(layouts: Iterable[Layout]) -> Layout:
+    """The one that all of several models can take."""
+    order: Sequence[Layout] = get_args(Layout)
+    return max(layouts, key=order.index)
+
+
+def micro_batches_of(trees: Sequence[Tree], layout: Layout, token_budget: int) -> list[list[int]]:
+    """Which trees (by number) go through the models together."""
+    lengths = [row_tokens(tree, layout) for tree in trees]
+    return micro_batches(lengths, token_budget, padded=layout != "packed")
+
+
 def row_tokens(tree: Tree, layout: Layout) -> int:
     """Positions a tree takes in a batch, from which token budgets are reckoned."""
-    return tree.row_tokens if layout == "tree" else tree.longest_tokens * len(tree.branches)
+    return tree.longest_tokens * len(tree.branches) if layout == "rows" else tree.row_tokens
 
 
 def collate(
     trees: Sequence[Tree], *, layout: Layout, pad_id: int = 0, device: torch.device | str = "cpu"
 ) -> TreeBatch:
-    """Lay trees out as one batch, padded on the right."""
+    """Lay trees out as one batch: packed in one row, or a row each, padded on the right."""
     rows = list(_rows(trees, layout))
-    length = max(len(row.ids) for row in rows)
-    ids_BT = np.full((len(rows), length), pad_id, np.int64)
-    position_BT = np.zeros((len(rows), length), np.int64)
-    segment_BT = np.full((len(rows), length), PADDING, np.int64)
+    starts, shape = _places(rows, layout)
+    flat = {"ids": pad_id, "positions": 0, "segments": PADDING}
+    flat = {name: np.full(math.prod(shape), fill, np.int64) for name, fill in flat.items()}
     predict, written, end = [], [], []
-    for b, row in enumerate(rows):
-        size = len(row.ids)
-        ids_BT[b, :size], position_BT[b, :size] = row.ids, row.positions
-        segment_BT[b, :size] = row.segments
-        predict += [b * length + p for p in row.predict]
-        written += [b * length + w for w in row.written]
-        end += [b * length + e for e in row.end]
+    for start, row in zip(starts, rows, strict=True):
+        for name, whole in flat.items():
+            whole[start : start + len(row.ids)] = getattr(row, name)
+        predict += [start + p for p in row.predict]
+        written += [start + w for w in row.written]
+        end += [start + e for e in row.end]
     masks = [branch.mask for tree in trees for branch in tree.branches]
     branches_per_tree = [len(tree.branches) for tree in trees]
     tensor: Callable[..., Tensor] = lambda x: torch.as_tensor(x).to(device)  # noqa: E731
     return TreeBatch(
-        ids_BT=tensor(ids_BT),
-        position_BT=tensor(position_BT),
-        segment_BT=tensor(segment_BT),
+        ids_BT=tensor(flat["ids"].reshape(shape)),
+        position_BT=tensor(flat["positions"].reshape(shape)),
+        segment_BT=tensor(flat["segments"].reshape(shape)),
+        spans=tuple(map(_span, starts, trees)) if layout == "packed" else (),
         branched=layout == "tree" and max(branches_per_tree) > 1,
         predict_N=tensor(np.concatenate(predict)),
         written_N=tensor(np.concatenate(written)),
@@ -128,9 +144,22 @@ class _Row:
     end: list[int]
 
 
+def _places(rows: Sequence[_Row], layout: Layout) -> tuple[list[int], tuple[int, int]]:
+    """Where each row begins in the flattened batch, and the batch's shape."""
+    lengths = [len(row.ids) for row in rows]
+    if layout == "packed":
+        return [0, *np.cumsum(lengths).tolist()][:-1], (1, sum(lengths))
+    longest = max(lengths)
+    return [b * longest for b in range(len(rows))], (len(rows), longest)
+
+
+def _span(start: int, tree: Tree) -> TreeSpan:
+    return TreeSpan(start, len(tree.prompt_P), tuple(len(b.ids) for b in tree.branches))
+
+
 def _rows(trees: Sequence[Tree], layout: Layout) -> Iterator[_Row]:
     for tree in trees:
-        if layout == "tree":
+        if layout != "rows":
             yield _row(tree.prompt_P, tree, range(len(tree.branches)))
         else:
             for k in range(len(tree.branches)):

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plaudit.models.distributions import log_collisions, policy_kls, reference_kls
 from plaudit.models.forward import hidden_states, layout_of, token_logprobs
-from plaudit.models.layout import Layout, TreeBatch
+from plaudit.models.layout import Layout, TreeBatch, common_layout
 from plaudit.models.loading import save_model, scalar_head
 
 WITH_REFERENCE = {"kl": policy_kls, "reference_kl": reference_kls}
@@ -82,8 +82,7 @@ class SeparateRoles:
         self.trained = tuple(trained)
         for role, model in self._models.items():
             model.requires_grad_(role in self.trained)
-        layouts = {layout_of(model) for model in self._models.values()}
-        self.layout: Layout = "rows" if "rows" in layouts else "tree"
+        self.layout: Layout = common_layout(layout_of(model) for model in self._models.values())
         devices = {model.device for model in self._models.values()}
         assert len(devices) == 1, f"one device for all roles, not {devices}"
         self.device = devices.pop()
@@ -150,7 +149,10 @@ def language_outputs(
         reference: for the quantities ``WITH_REFERENCE``.
     """
     model, hidden_ND = states.model, states.flat_XD[batch.predict_N]
-    logprob_N, entropy_N = token_logprobs(model, hidden_ND, batch.target_N, temperature=temperature)
+    logprob_N, entropy_N = token_logprobs(
+        model, hidden_ND, batch.target_N,
+        temperature=temperature, with_entropy="entropy" in wanted,
+    )  # fmt: skip
     found = {"logprobs": logprob_N, "entropy": entropy_N}
     if "log_collision" in wanted:
         found["log_collision"] = log_collisions(model, hidden_ND, temperature=temperature)

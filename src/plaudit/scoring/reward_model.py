@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from plaudit.models import Roles, collate, per_branch, row_tokens
+from plaudit.models import Roles, collate, micro_batches_of, per_branch
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.scoring.protocol import Scorer
 from plaudit.scoring.reading import Reading, read_tokens, under_rule
 from plaudit.scoring.reference import Head, Reference
-from plaudit.text import Tree, micro_batches
+from plaudit.text import Tree
 
 Read = Callable[[Sequence[Rollout]], Reading]
 NOT_FINITE = Invalid(reason="the reward model's score is not finite")
@@ -101,8 +101,7 @@ def role_outputs(
 ) -> list[np.ndarray]:
     """A quantity of every tree, an entry a branch or a policy token, micro-batch by micro-batch."""
     found: list[np.ndarray] = [np.zeros(0)] * len(trees)
-    lengths = [row_tokens(tree, roles.layout) for tree in trees]
-    for rows in micro_batches(lengths, token_budget):
+    for rows in micro_batches_of(trees, roles.layout, token_budget):
         chosen = [trees[row] for row in rows]
         batch = collate(chosen, layout=roles.layout, device=roles.device)
         values = roles.outputs(batch, [name], temperature=1.0)[name].float().cpu().numpy()
