@@ -61,7 +61,8 @@ class OptimiserOptions(Config):
     precision: Precision = "float32"
     """float32, or bfloat16: computed in bfloat16 with float32 master weights."""
     micro_batch_tokens: Count = 4096
-    """Tokens (padding included) in one forward pass; bounds memory, changes no result."""
+    """Tokens in one forward pass (padding included, where there is any); bounds memory, changes no
+    result."""
     save_steps: Count = 50
     """Steps between checkpoints."""
     seed: int = 0
