@@ -270,6 +270,11 @@ def test_critic_alone_and_with_the_policy():
     loss, metrics = both(outputs, batch_of([2], token=token))
     assert loss.item() == pytest.approx(-1.0 + 0.04525)
     assert metrics["entropy"].value() == 1.0
+    assert [part.needs for part in both.parts] == [both.needs[:2], both.needs[2:]]
+    parts = [part(outputs, batch_of([2], token=token)) for part in both.parts]
+    assert sum(part.item() for part, _ in parts) == pytest.approx(loss.item())
+    assert parts[0][1] | parts[1][1] == metrics
+    assert alone.parts == (alone,)
 
 
 def test_adaptive_kl():

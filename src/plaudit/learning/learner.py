@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,18 @@ class Objective(Protocol):
     def __call__(
         self, outputs: Mapping[str, Tensor], batch: TreeBatch
     ) -> tuple[Tensor, dict[str, Mean]]: ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """An objective that is a sum of others, computed one after another to hold less in memory."""
+
+    @property
+    def parts(self) -> Sequence[Objective]: ...
+
+
+def parts_of(objective: Objective) -> Sequence[Objective]:
+    return objective.parts if isinstance(objective, Divisible) else (objective,)
 
 
 class NonFiniteLoss(RuntimeError):
@@ -117,17 +129,25 @@ class Learner:
         assert self.optimiser is not None, "this learner was made for forward passes only"
         totals: dict[str, Mean] = {}
         for rows in self._micro_batches(trees):
-            batch = self._collate([trees[row] for row in rows])
-            outputs = self.roles.outputs(batch, objective.needs, temperature=self._temperature)
-            loss, metrics = objective(outputs, batch)
-            if not torch.isfinite(loss):
-                self.optimiser.clear()
-                raise self._failure("loss", [trees[row] for row in rows])
-            loss.backward()
-            self.optimiser.accumulate()
-            for name, mean in metrics.items():
-                totals[name] = totals[name] + mean if name in totals else mean
+            chosen = [trees[row] for row in rows]
+            batch = self._collate(chosen)
+            for part in parts_of(objective):
+                for name, mean in self._backward(part, batch, chosen).items():
+                    totals[name] = totals[name] + mean if name in totals else mean
         return totals
+
+    def _backward(
+        self, objective: Objective, batch: TreeBatch, trees: Sequence[Tree]
+    ) -> dict[str, Mean]:
+        assert self.optimiser is not None
+        outputs = self.roles.outputs(batch, objective.needs, temperature=self._temperature)
+        loss, metrics = objective(outputs, batch)
+        if not torch.isfinite(loss):
+            self.optimiser.clear()
+            raise self._failure("loss", trees)
+        loss.backward()
+        self.optimiser.accumulate()
+        return metrics
 
     def step(self, totals: Mapping[str, Mean], trees: Sequence[Tree]) -> dict[str, float]:
         """Take the optimiser's step with the gradients added up, and give the metrics' values.

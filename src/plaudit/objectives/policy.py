@@ -6,7 +6,7 @@ Shapes: N policy tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -64,6 +64,14 @@ class PolicyOptimisation:
         full = self.train_policy and self.kl_coefficient and self.kl_estimator == "full"
         critic = ("critic.values",) if self.critic else ()
         return policy + (("policy.kl",) if full else ()) + critic
+
+    @property
+    def parts(self) -> tuple[PolicyOptimisation, ...]:
+        """The policy's and the critic's, which share no term: one need not be held in memory while
+        the other is computed."""
+        if not (self.critic and self.train_policy):
+            return (self,)
+        return replace(self, critic=False), replace(self, train_policy=False)
 
     def __call__(
         self, outputs: Mapping[str, Tensor], batch: Labelled
