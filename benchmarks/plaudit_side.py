@@ -133,7 +133,6 @@ def run_rl(work: Work, files: Files) -> Measured:
     sources = Sources(sampler=sampler, scorer=scorer, reference=None)
     coefficients = Coefficients.resume(config, {})
     control = Controllers.resume(config, {}, {})
-    rewards: list[float] = []
 
     def one(step: int) -> tuple[float, list[Lengths]]:
         nonlocal control
@@ -144,19 +143,19 @@ def run_rl(work: Work, files: Files) -> Measured:
             config, learner, trees, objective_of(config, coefficients, step), None, step
         )
         sampler.load(*learner.weights())
-        rewards.append(float(np.mean([tree.branch["reward"] for tree in trees])))
+        if not step:
+            measured.extra |= _first(trees)
         return _loss(metrics), [_lengths(tree) for tree in trees]
 
     measured.time(work.steps, one)
-    measured.extra["first_reward"] = rewards[0]
     return measured
 
 
 def run_sampling(work: Work, files: Files) -> Measured:
-    model = load_language_model(str(files.policy), precision=work.precision)
+    model = load_language_model(str(files.policy), precision=work.precision, device=work.device)
     measured = Measured(settings={"slots": work.examples_per_step})
     tokenizer = load_tokenizer(str(files.policy))
-    renderer = Renderer(tokenizer, sampling_stops(len(tokenizer), eos_id(tokenizer)))
+    renderer = Renderer(tokenizer, sampling_stops(work.shape.vocab_size, eos_id(tokenizer)))
     sampler = LocalSampler(model, renderer, slots=work.examples_per_step)
     prompts = _picked(work, files, load_prompts(str(files.prompts)))
 
@@ -176,7 +175,7 @@ def run_scoring(work: Work, files: Files) -> Measured:
     measured = Measured(settings={"token_budget": 8192})
     scorer = open_reward_model(
         str(files.reward), policy_tokenizer=renderer.tokenizer, precision=work.precision,
-        standardised=False,
+        device=work.device, standardised=False,
     )  # fmt: skip
     trees = [demonstration_tree(row, renderer) for row in rows]
     prompts = {tree.id: row.prompt for tree, row in zip(trees, rows, strict=True)}
@@ -215,21 +214,27 @@ def _training(work: Work, model: Path) -> dict[str, Any]:
         **OPTIMISER,
         "model": str(model),
         "precision": work.precision,
+        "device": work.device,
         "batch_size": work.examples_per_step,
         "max_length": CONTEXT_TOKENS,
     }
 
 
 def _rl_config(work: Work, files: Files) -> RLConfig:
-    epochs: dict[str, Any] = {"num_ppo_epochs": PPO_EPOCHS} if work.task == "ppo" else {}
+    ppo = {
+        "num_ppo_epochs": PPO_EPOCHS,
+        "critic": {"learning_rate": OPTIMISER["learning_rate"]},
+    }
+    more: dict[str, Any] = ppo if work.task == "ppo" else {}
     return RLConfig(
         **OPTIMISER,
-        **epochs,
+        **more,
         algorithm=work.task,
         model=str(files.policy),
         reward_model=str(files.reward),
         dataset=str(files.prompts),
         precision=work.precision,
+        device=work.device,
         max_steps=work.steps,
         batch_size=work.prompts_per_step,
         num_generations=work.responses_per_prompt,
@@ -259,6 +264,13 @@ def _of_step(work: Work, step: int) -> range:
 def _loss(metrics: dict[str, float]) -> float:
     names = ("loss", "pair_loss", "policy_loss")
     return next(metrics[name] for name in names if name in metrics)
+
+
+def _first(trees: Sequence[Tree]) -> dict[str, Any]:
+    """What a step sampled: the rewards, and the KL to the reference in nats a token."""
+    kl_N = np.concatenate([tree.token["kl"] for tree in trees])
+    rewards = np.concatenate([tree.branch["reward"] for tree in trees])
+    return {"first_rewards": rewards.tolist(), "first_kl": float(kl_N.mean())}
 
 
 def _lengths(tree: Tree) -> Lengths:

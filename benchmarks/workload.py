@@ -18,9 +18,11 @@ from typing import Any, Literal, NamedTuple, get_args
 Task = Literal["sft", "reward", "dpo", "grpo", "ppo", "sample", "score"]
 Data = Literal["short", "long"]
 Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "cuda"]
 TASKS: tuple[Task, ...] = get_args(Task)
 DATA: tuple[Data, ...] = get_args(Data)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 RUNS = Path("runs/benchmarks")
 CONTEXT_TOKENS = 2048
@@ -40,8 +42,8 @@ class Shape:
 
 MODELS = {
     "toy": Shape(
-        vocab_size=512, hidden_size=32, intermediate_size=64,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=512, hidden_size=64, intermediate_size=128,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
     ),
     "6m": Shape(
         vocab_size=4096, hidden_size=256, intermediate_size=688,
@@ -109,6 +111,7 @@ class Work:
     model: str
     data: Data = "short"
     precision: Precision = "float32"
+    device: Device = "cpu"
     steps: int = 8
     warmup_steps: int = 1
     """First steps that are run but not counted."""
@@ -131,6 +134,10 @@ class Work:
                 f"examples={self.examples_per_step}: expected a multiple of the "
                 f"{self.responses_per_prompt} responses to a prompt"
             )
+
+    @property
+    def shape(self) -> Shape:
+        return MODELS[self.model]
 
     @property
     def examples_per_step(self) -> int:
