@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format bench bench-gpu clean
 
 demo: $(VENV)/.run
 	$(BIN)/plaudit run demo
@@ -32,6 +32,10 @@ format: $(VENV)/.dev
 BENCH_ARGS ?=
 bench: $(VENV)/.run $(VENV)-trl/.made $(VENV)-trl-ppo/.made $(VENV)-vllm/.made
 	$(BIN)/python benchmarks/run.py --suite --venv $(VENV) $(BENCH_ARGS)
+
+# The same on a GPU, a task of a model at a time: benchmarks/gpu.sh says how one is run alone.
+bench-gpu: $(VENV)/.run $(VENV)-trl/.made $(VENV)-trl-ppo/.made
+	PYTHON=$(BIN)/python VENV=$(VENV) benchmarks/gpu.sh
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

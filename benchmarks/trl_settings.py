@@ -67,7 +67,7 @@ def arguments(kind: Any, work: Work, given: dict[str, Any], **more: Any) -> Any:
         **more,
         output_dir=tempfile.gettempdir(),
         use_cpu=work.device == "cpu",
-        dataloader_pin_memory=False,
+        dataloader_pin_memory=work.device == "cuda",
         report_to="none",
         save_strategy="no",
         logging_strategy="no",
