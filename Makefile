@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format bench bench-gpu clean
 
 demo: $(VENV)/.run
 	$(BIN)/plaudit run demo
@@ -30,18 +30,31 @@ format: $(VENV)/.dev
 
 # Further options of the suite, for example BENCH_ARGS="--tasks dpo --models 6m".
 BENCH_ARGS ?=
-bench: $(VENV)/.run $(VENV)-trl/.made
-	$(BIN)/python benchmarks/run.py --suite --peer-python $(VENV)-trl/bin/python $(BENCH_ARGS)
+bench: $(VENV)/.run $(VENV)-trl/.made $(VENV)-trl-ppo/.made $(VENV)-vllm/.made
+	$(BIN)/python benchmarks/run.py --suite --venv $(VENV) $(BENCH_ARGS)
+
+# The same on a GPU, a task of a model at a time: benchmarks/gpu.sh says how one is run alone.
+bench-gpu: $(VENV)/.run $(VENV)-trl/.made $(VENV)-trl-ppo/.made
+	PYTHON=$(BIN)/python VENV=$(VENV) benchmarks/gpu.sh
 
 $(VENV)/.run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
 	@touch $@
 
-# TRL and transformers as others have them, with nothing of ours.
+# The benchmarks' peers as others have them, with nothing of ours.
+PEER_INSTALL = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 $(VENV)-trl/.made: benchmarks/trl-constraints.txt
-	$(PYTHON) -m venv $(VENV)-trl
-	$(VENV)-trl/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< $(PIP_ARGS) trl
+$(VENV)-trl-ppo/.made: benchmarks/trl-ppo-constraints.txt
+$(VENV)-trl/.made $(VENV)-trl-ppo/.made:
+	$(PYTHON) -m venv $(@D)
+	$(PEER_INSTALL) --constraint $< trl
+	@touch $@
+
+# All of it, and no more: its own requirements name CUDA builds that break it on a CPU.
+$(VENV)-vllm/.made: benchmarks/vllm-requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(PEER_INSTALL) --no-deps --requirement $<
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

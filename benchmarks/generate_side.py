@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
@@ -29,8 +30,11 @@ def run(work: Work, files: Files, variant: str) -> Measured:
         raise ValueError(f"variant={variant}: expected padded or continuous")
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[work.precision]
     tokenizer = AutoTokenizer.from_pretrained(files.policy)
-    measured = Measured(settings={"dtype": str(dtype), "variant": variant or "padded"})
+    release = f"transformers {transformers.__version__} generate"
+    said = {"dtype": str(dtype), "variant": variant or "padded", "release": release}
+    measured = Measured(settings=said)
     model = AutoModelForCausalLM.from_pretrained(files.policy, dtype=dtype).eval()
+    model.to(work.device)
     config = _config(tokenizer, work)
     go_on = continuous(model, config) if variant == "continuous" else padded(model, config)
     ids = [
@@ -64,7 +68,9 @@ def padded(model: Any, config: GenerationConfig) -> Continue:
         pad = int(config.pad_token_id)  # pyright: ignore[reportAttributeAccessIssue]
         ids = torch.tensor([[pad] * n + p for n, p in zip(fill, prompts, strict=True)])
         mask = (torch.arange(longest)[None] >= torch.tensor(fill)[:, None]).long()
-        found = model.generate(ids, attention_mask=mask, generation_config=config)
+        found = model.generate(
+            ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config
+        )
         return [_until_stop(row, config) for row in found[:, longest:].tolist()]
 
     return go_on
@@ -100,7 +106,7 @@ def _until_stop(ids: list[int], config: GenerationConfig) -> list[int]:
 
 
 def _config(tokenizer: Any, work: Work) -> GenerationConfig:
-    stops = sampling_stops(len(tokenizer), tokenizer.eos_token_id)
+    stops = sampling_stops(work.shape.vocab_size, tokenizer.eos_token_id)
     return GenerationConfig(
         do_sample=True, max_new_tokens=NEW_TOKENS["sample"], temperature=1.0, top_k=0, top_p=1.0,
         eos_token_id=list(stops), pad_token_id=tokenizer.pad_token_id,

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.workload import CONTEXT_TOKENS, MODELS, Data, Lengths, Work
+from benchmarks.workload import CONTEXT_TOKENS, Data, Lengths, Shape, Work
 from plaudit.formats import load_judged
 from plaudit.models import load_scalar_model, save_model, stop_ids
 from plaudit.models.nano import new_llama
@@ -51,10 +57,12 @@ def make(work: Work) -> Path:
     if work.directory.is_dir():
         return work.directory
     short = _real(work.pairs) if work.pairs else list(_synthetic(ROWS["short"]))
-    tokenizer = train_tokenizer(_texts(short), vocab_size=MODELS[work.model].vocab_size)
+    shape = work.shape
+    tokens = shape.tokenizer_tokens or shape.vocab_size
+    tokenizer = train_tokenizer(_texts(short), vocab_size=tokens)
     draft = work.directory.with_name(f".{work.directory.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    _write_models(work.model, tokenizer, draft)
+    _write_models(shape, tokenizer, draft)
     pairs = list(_lengthened(short, tokenizer)) if work.data == "long" else short
     renderer = Renderer(tokenizer, stop_ids(str(draft / "policy"), tokenizer))
     lengths = _write_data(pairs, renderer, work.data, draft)
@@ -124,14 +132,28 @@ def _texts(pairs: Sequence[Pair]) -> Iterator[str]:
         yield from (plain_text(pair.prompt), pair.chosen, pair.rejected)
 
 
-def _write_models(model: str, tokenizer: PreTrainedTokenizerBase, draft: Path) -> None:
-    sizes = asdict(MODELS[model])
-    vocab_size = sizes.pop("vocab_size")
-    assert len(tokenizer) <= vocab_size, "the tokenizer was trained to at most so many tokens"
-    policy = new_llama(tokenizer, **sizes, max_position_embeddings=CONTEXT_TOKENS, seed=SEED)
-    save_model(policy, tokenizer, draft / "policy")
+def _write_models(shape: Shape, tokenizer: PreTrainedTokenizerBase, draft: Path) -> None:
+    assert len(tokenizer) <= shape.vocab_size, "the tokenizer was trained to at most so many tokens"
+    save_model(_policy(shape, tokenizer), tokenizer, draft / "policy")
     reward = load_scalar_model(str(draft / "policy"), precision="float32", seed=SEED)
     save_model(reward, tokenizer, draft / "reward")
+
+
+def _policy(shape: Shape, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Random weights; nano's Llama, or Qwen 2 with its whole vocabulary."""
+    sizes = asdict(shape)
+    del sizes["tokenizer_tokens"]
+    if sizes.pop("family") == "llama":
+        del sizes["vocab_size"]
+        return new_llama(tokenizer, **sizes, max_position_embeddings=CONTEXT_TOKENS, seed=SEED)
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    special = {name: getattr(tokenizer, name) for name in names}
+    config = Qwen2Config(
+        **sizes, **special, max_position_embeddings=CONTEXT_TOKENS, tie_word_embeddings=True
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return Qwen2ForCausalLM(config).eval()
 
 
 def _write_data(

@@ -1,4 +1,4 @@
-"""What one side measured, and the line that says so. Standard library only."""
+"""What one side measured, and the line that says so. Standard library only, but on a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.flops import least_flops
-from benchmarks.workload import MODELS, Files, Lengths, Work
+from benchmarks.workload import Files, Lengths, Work
 
 FIRST_LOSSES = 3
 
@@ -56,7 +56,7 @@ def report(work: Work, side: str, measured: Measured) -> dict[str, Any]:
     seconds = sum(measured.seconds[counted])
     lengths = [one for step in measured.lengths[counted] for one in step]
     examples = work.examples_per_step * (work.steps - work.warmup_steps)
-    flops = least_flops(work.task, MODELS[work.model], lengths)
+    flops = least_flops(work.task, work.shape, lengths)
     tokens = _tokens(work, lengths)
     return {
         "side": side,
@@ -64,6 +64,7 @@ def report(work: Work, side: str, measured: Measured) -> dict[str, Any]:
         "model": work.model,
         "data": work.data,
         "precision": work.precision,
+        "device": work.device,
         "generations": work.responses_per_prompt,
         "steps": work.steps,
         "examples_per_s": examples / seconds,
@@ -75,6 +76,7 @@ def report(work: Work, side: str, measured: Measured) -> dict[str, Any]:
         "step_seconds": measured.seconds,
         "settings": settings(work) | measured.settings,
         **measured.extra,
+        **({"peak_device_mb": _peak_device_mb()} if work.device == "cuda" else {}),
     }
 
 
@@ -85,6 +87,7 @@ def settings(work: Work) -> dict[str, Any]:
         "uncounted_steps": work.warmup_steps,
         "data": Files(work.directory).about,
         "threads": os.environ.get("OMP_NUM_THREADS") or os.cpu_count(),
+        "gpu": _gpu() if work.device == "cuda" else "",
         "python": platform.python_version(),
         "malloc": {n: v for n, v in sorted(os.environ.items()) if n.startswith("MALLOC_")},
     }
@@ -94,6 +97,19 @@ def peak_rss_mb() -> float:
     """The most memory this process ever held, in MB (10^6 bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
+def _peak_device_mb() -> float:
+    """The most that tensors ever took of the device, in MB."""
+    import torch
+
+    return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def _tokens(work: Work, lengths: Sequence[Lengths]) -> int:

@@ -1,4 +1,6 @@
-"""The fastest matrix multiplication of this machine, now: python benchmarks/peak.py
+"""The fastest matrix multiplication of this machine, now.
+
+    python benchmarks/peak.py [cpu|cuda [float32|bfloat16 ...]]
 
 Prints one line of JSON: TFLOP/s by precision, the best of several sizes and tries.
 """
@@ -6,32 +8,37 @@ Prints one line of JSON: TFLOP/s by precision, the best of several sizes and tri
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 import torch
 
-SIZES = (1024, 2048, 3072)
+SIZES = {"cpu": (1024, 2048, 3072), "cuda": (4096, 8192)}
 SECONDS = 1.0
 """Of trying each size."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def main() -> None:
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    print(json.dumps({name: tflop_per_s(dtype) for name, dtype in dtypes.items()}))
+    device, *names = sys.argv[1:] or ["cpu"]
+    print(json.dumps({name: tflop_per_s(DTYPES[name], device) for name in names or DTYPES}))
 
 
-def tflop_per_s(dtype: torch.dtype) -> float:
-    return max(_best(size, dtype) for size in SIZES)
+def tflop_per_s(dtype: torch.dtype, device: str = "cpu") -> float:
+    return max(_best(size, dtype, device) for size in SIZES[device])
 
 
 @torch.inference_mode()
-def _best(size: int, dtype: torch.dtype) -> float:
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+def _best(size: int, dtype: torch.dtype, device: str) -> float:
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = a @ b
+    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
+    finish()
     fastest, until = float("inf"), time.perf_counter() + SECONDS
     while fastest == float("inf") or time.perf_counter() < until:
         began = time.perf_counter()
         torch.mm(a, b, out=out)
+        finish()
         fastest = min(fastest, time.perf_counter() - began)
     return 2 * size**3 / fastest / 1e12
 

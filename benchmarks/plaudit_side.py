@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from benchmarks.measured import Measured
+from benchmarks.plaudit_rl import RL_VARIANTS, run_rl
+from benchmarks.plaudit_rows import LORA_R, SCRATCH, lengths_of, loss_of, of_step, picked, said
 from benchmarks.workload import (
     BETA,
     CONTEXT_TOKENS,
     NEW_TOKENS,
     OPTIMISER,
-    PPO_EPOCHS,
     Files,
     Lengths,
     Work,
     groups,
     sampling_stops,
 )
-from plaudit.config import Config
 from plaudit.formats import WHOLE, load_demonstrations, load_prompts
 from plaudit.learning import Learner, Objective
-from plaudit.learning.experience import assemble
 from plaudit.models import load_language_model, stop_ids
 from plaudit.objectives import LanguageModelling, PreferenceOptimisation, RewardModelling
 from plaudit.records import Prompt, Rollout
@@ -40,47 +39,39 @@ from plaudit.stages.preference_reference import open_reference
 from plaudit.stages.preference_reference import open_roles as open_preference_roles
 from plaudit.stages.reward_data import read_data, weighed
 from plaudit.stages.reward_roles import reward_roles
-from plaudit.stages.rl_coefficients import Coefficients
-from plaudit.stages.rl_gathering import Sources, gather
-from plaudit.stages.rl_options import RLConfig
-from plaudit.stages.rl_rewards import open_sources
-from plaudit.stages.rl_roles import open_roles
-from plaudit.stages.rl_sampling import open_sampler
-from plaudit.stages.rl_shaping import Controllers
-from plaudit.stages.rl_updates import objective_of, update
 from plaudit.stages.setup import equal_token_weights, make_learner, open_text, policy_roles
 from plaudit.text import Renderer, Tree, demonstration_tree, load_tokenizer
 from plaudit.text.tokenizer import eos_id
 
-T = TypeVar("T")
-
-SCRATCH = Path(tempfile.gettempdir())
-"""Where the batch of a loss that is not finite would be written."""
+VARIANTS = {"sft": ("", "adapters"), "grpo": RL_VARIANTS, "ppo": RL_VARIANTS}
 
 
 def run(work: Work, files: Files, variant: str) -> Measured:
-    """Do the work.
+    """Do the work; with ``adapters`` in place of all weights for ``sft``, ``grpo`` and ``ppo``.
 
     Raises:
-        ValueError: there is no such variant.
+        ValueError: the task has no such variant.
     """
-    if variant:
-        raise ValueError(f"variant={variant}: Plaudit's side has none")
+    if variant not in VARIANTS.get(work.task, ("",)):
+        raise ValueError(f"variant={variant}: Plaudit's side has none of that name for {work.task}")
     quiet()
     prepare_process()
     tasks: dict[str, Callable[[Work, Files], Measured]] = {
-        "sft": run_sft, "reward": run_reward, "dpo": run_dpo, "grpo": run_rl, "ppo": run_rl,
-        "sample": run_sampling, "score": run_scoring,
+        "sft": partial(run_sft, lora_r=LORA_R if variant else 0), "reward": run_reward,
+        "dpo": run_dpo, "grpo": partial(run_rl, variant=variant),
+        "ppo": partial(run_rl, variant=variant), "sample": run_sampling, "score": run_scoring,
     }  # fmt: skip
     return tasks[work.task](work, files)
 
 
-def run_sft(work: Work, files: Files) -> Measured:
-    config = sft.SFTConfig(dataset=str(files.demonstrations), **_training(work, files.policy))
+def run_sft(work: Work, files: Files, *, lora_r: int) -> Measured:
+    config = sft.SFTConfig(
+        dataset=str(files.demonstrations), lora_r=lora_r, **_training(work, files.policy)
+    )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     rows = load_demonstrations(config.dataset, portion=WHOLE)
-    trees = [demonstration_tree(row, renderer) for row in _picked(work, files, rows)]
-    measured = Measured(settings=_said(config))
+    trees = [demonstration_tree(row, renderer) for row in picked(work, files, rows)]
+    measured = Measured(settings=said(config))
     roles = policy_roles(config, config, config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
     _fit(work, measured, learner, LanguageModelling(), trees, equal_token_weights)
@@ -90,8 +81,8 @@ def run_sft(work: Work, files: Files) -> Measured:
 def run_reward(work: Work, files: Files) -> Measured:
     config = reward.RewardConfig(dataset=str(files.pairs), **_training(work, files.reward))
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
-    trees = _picked(work, files, read_data(config, WHOLE, renderer).trees)
-    measured = Measured(settings=_said(config))
+    trees = picked(work, files, read_data(config, WHOLE, renderer).trees)
+    measured = Measured(settings=said(config))
     roles = reward_roles(config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
     _fit(work, measured, learner, RewardModelling(), trees, weighed)
@@ -103,8 +94,8 @@ def run_dpo(work: Work, files: Files) -> Measured:
         dataset=str(files.pairs), beta=BETA["dpo"], **_training(work, files.policy)
     )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
-    trees = _picked(work, files, read_trees(config, renderer))
-    measured = Measured(settings=_said(config) | {"reference": "once, its time shared out"})
+    trees = picked(work, files, read_trees(config, renderer))
+    measured = Measured(settings=said(config) | {"reference": "once, its time shared out"})
     roles = open_preference_roles(config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
     began = time.perf_counter()
@@ -116,52 +107,16 @@ def run_dpo(work: Work, files: Files) -> Measured:
     return measured
 
 
-def run_rl(work: Work, files: Files) -> Measured:
-    """A step samples, scores, assembles and updates, as ``plaudit.stages.rl`` does."""
-    config = _rl_config(work, files)
-    tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
-    prompts = _picked(work, files, load_prompts(config.dataset, portion=config.portion))
-    measured = Measured(settings=_said(config))
-    roles = open_roles(config)
-    learner = make_learner(
-        roles, config, tokenizer, SCRATCH,
-        total_steps=work.steps * config.updates_per_step,
-        learning_rates=config.learning_rates, temperature=config.temperature,
-    )  # fmt: skip
-    sampler = open_sampler(config, roles.model("policy"), renderer)
-    scorer = open_sources(config.sources, renderer, config.loading)
-    sources = Sources(sampler=sampler, scorer=scorer, reference=None)
-    coefficients = Coefficients.resume(config, {})
-    control = Controllers.resume(config, {}, {})
-    rewards: list[float] = []
-
-    def one(step: int) -> tuple[float, list[Lengths]]:
-        nonlocal control
-        rows = np.array(_of_step(work, step))
-        found, control = gather(config, prompts, rows, step, sources, control)
-        trees = assemble(found.groups, learner, config.row, coefficients.shaping())
-        metrics = update(
-            config, learner, trees, objective_of(config, coefficients, step), None, step
-        )
-        sampler.load(*learner.weights())
-        rewards.append(float(np.mean([tree.branch["reward"] for tree in trees])))
-        return _loss(metrics), [_lengths(tree) for tree in trees]
-
-    measured.time(work.steps, one)
-    measured.extra["first_reward"] = rewards[0]
-    return measured
-
-
 def run_sampling(work: Work, files: Files) -> Measured:
-    model = load_language_model(str(files.policy), precision=work.precision)
     measured = Measured(settings={"slots": work.examples_per_step})
+    model = load_language_model(str(files.policy), precision=work.precision, device=work.device)
     tokenizer = load_tokenizer(str(files.policy))
-    renderer = Renderer(tokenizer, sampling_stops(len(tokenizer), eos_id(tokenizer)))
+    renderer = Renderer(tokenizer, sampling_stops(work.shape.vocab_size, eos_id(tokenizer)))
     sampler = LocalSampler(model, renderer, slots=work.examples_per_step)
-    prompts = _picked(work, files, load_prompts(str(files.prompts)))
+    prompts = picked(work, files, load_prompts(str(files.prompts)))
 
     def one(step: int) -> tuple[None, list[Lengths]]:
-        asked = [prompts[row] for row in _of_step(work, step)]
+        asked = [prompts[row] for row in of_step(work, step)]
         params = SamplingParams(max_tokens=NEW_TOKENS["sample"], seed=step)
         return None, _sampled(sampler.sample(asked, work.responses_per_prompt, params))
 
@@ -176,16 +131,16 @@ def run_scoring(work: Work, files: Files) -> Measured:
     measured = Measured(settings={"token_budget": 8192})
     scorer = open_reward_model(
         str(files.reward), policy_tokenizer=renderer.tokenizer, precision=work.precision,
-        standardised=False,
+        device=work.device, standardised=False,
     )  # fmt: skip
     trees = [demonstration_tree(row, renderer) for row in rows]
     prompts = {tree.id: row.prompt for tree, row in zip(trees, rows, strict=True)}
 
     def one(step: int) -> tuple[None, list[Lengths]]:
-        picked = groups(trees, work.batch(step, len(trees)), work.responses_per_prompt)
+        asked = groups(trees, work.batch(step, len(trees)), work.responses_per_prompt)
         rollouts = [
             _given(prompts[group[0].id], group[0], other, k)
-            for group in picked
+            for group in asked
             for k, other in enumerate(group)
         ]
         scorer.score(rollouts)
@@ -204,8 +159,8 @@ def _fit(
     weigh: Callable[[list[Tree]], list[Tree]],
 ) -> None:
     def one(step: int) -> tuple[float, list[Lengths]]:
-        batch = weigh([trees[row] for row in _of_step(work, step)])
-        return _loss(learner.update(batch, objective)), [_lengths(tree) for tree in batch]
+        batch = weigh([trees[row] for row in of_step(work, step)])
+        return loss_of(learner.update(batch, objective)), [lengths_of(tree) for tree in batch]
 
     measured.time(work.steps, one)
 
@@ -215,58 +170,14 @@ def _training(work: Work, model: Path) -> dict[str, Any]:
         **OPTIMISER,
         "model": str(model),
         "precision": work.precision,
+        "device": work.device,
         "batch_size": work.examples_per_step,
         "max_length": CONTEXT_TOKENS,
     }
 
 
-def _rl_config(work: Work, files: Files) -> RLConfig:
-    epochs: dict[str, Any] = {"num_ppo_epochs": PPO_EPOCHS} if work.task == "ppo" else {}
-    return RLConfig(
-        **OPTIMISER,
-        **epochs,
-        algorithm=work.task,
-        model=str(files.policy),
-        reward_model=str(files.reward),
-        dataset=str(files.prompts),
-        precision=work.precision,
-        max_steps=work.steps,
-        batch_size=work.prompts_per_step,
-        num_generations=work.responses_per_prompt,
-        beta=BETA[work.task],
-        max_prompt_length=CONTEXT_TOKENS - NEW_TOKENS[work.task],
-        max_completion_length=NEW_TOKENS[work.task],
-        sampling_slots=work.examples_per_step,
-    )
-
-
-def _said(config: Config) -> dict[str, Any]:
-    """Every option but paths, which differ from machine to machine."""
-    return config.model_dump(mode="json", exclude={"model", "dataset", "reward_model"})
-
-
-def _picked(work: Work, files: Files, rows: Sequence[T]) -> list[T]:
-    """The rows of all steps, in order."""
-    assert len(rows) == len(files.lengths()), "a row of the file is a row here, as at the peers'"
-    return [rows[row] for row in work.order(len(rows))]
-
-
-def _of_step(work: Work, step: int) -> range:
-    """Where the rows of a step stand among those picked."""
-    return range(step * work.prompts_per_step, (step + 1) * work.prompts_per_step)
-
-
-def _loss(metrics: dict[str, float]) -> float:
-    names = ("loss", "pair_loss", "policy_loss")
-    return next(metrics[name] for name in names if name in metrics)
-
-
-def _lengths(tree: Tree) -> Lengths:
-    return Lengths(len(tree.prompt_P), tuple(len(branch.ids) for branch in tree.branches))
-
-
 def _sampled(rollouts: Sequence[Rollout]) -> list[Lengths]:
-    return [_lengths(tree) for tree in rollout_trees(rollouts)]
+    return [lengths_of(tree) for tree in rollout_trees(rollouts)]
 
 
 def _renderer(files: Files) -> Renderer:

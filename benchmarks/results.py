@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- suite -->", "<!-- end of suite -->"
+from benchmarks.sections import machine, table
+
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}
 """By which first-step losses may differ, relative to their size (absolutely, below 1)."""
+STANDARD_ERRORS = 4
+"""By which the mean rewards of what the two sides sampled may differ."""
 COLUMNS = (
     "case", "Plaudit", "peer", "ratio", "tokens/s", "peer's", "utilisation", "peer's",
     "peak MB", "peer's", "memory", "peer is",
@@ -35,21 +36,26 @@ class Row:
     peaks: Sequence[float]
     """TFLOP/s of a matrix product in the case's precision."""
 
-    def line(self) -> str:
+    @property
+    def memory(self) -> str:
+        """The peak that is shown: the device's own, where there is one."""
+        return "peak_device_mb" if "peak_device_mb" in self.ours[0] else "peak_rss_mb"
+
+    def cells(self) -> list[str]:
         """The table's line: medians, and the median of the repeats' ratios."""
         rate, tokens = "examples_per_s", "tokens_per_s"
         cells = [self.case, _number(median(self.ours, rate))]
         if not self.theirs:
             use = _percent(self.utilisation(self.ours))
-            memory = _number(median(self.ours, "peak_rss_mb"))
+            memory = _number(median(self.ours, self.memory))
             ours = [*cells, "", "", _number(median(self.ours, tokens)), "", use, "", memory]
-            return _line([*ours, "", "", ""])
+            return [*ours, "", "", ""]
         ratios = [_number(median(self.theirs, rate)), f"{ratio(self.ours, self.theirs, rate):.2f}"]
         pairs = [_number(median(side, tokens)) for side in (self.ours, self.theirs)]
         used = [_percent(self.utilisation(side)) for side in (self.ours, self.theirs)]
-        memory = [_number(median(side, "peak_rss_mb")) for side in (self.ours, self.theirs)]
-        share = f"{ratio(self.ours, self.theirs, 'peak_rss_mb'):.2f}"
-        return _line([*cells, *ratios, *pairs, *used, *memory, share, self.peer])
+        memory = [_number(median(side, self.memory)) for side in (self.ours, self.theirs)]
+        share = f"{ratio(self.ours, self.theirs, self.memory):.2f}"
+        return [*cells, *ratios, *pairs, *used, *memory, share, self.peer]
 
     def utilisation(self, side: Sequence[dict[str, Any]]) -> float:
         """The least arithmetic the work needs in a second, by the peak of the same repeat."""
@@ -67,39 +73,47 @@ def ratio(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], name
 
 
 def differing(row: Row) -> str:
-    """How the first losses differ by more than the tolerance; empty where they agree.
+    """How the sides differ by more than the tolerance; empty where they learn the same.
 
-    What a policy samples is drawn apart on each side: of such tasks only the first step's loss is
-    compared, which is 0 whatever was sampled.
+    What a policy samples is drawn apart on each side, so that of such tasks only the first step is
+    compared: its loss, which is 0 whatever was sampled; or, of several epochs, whose mean loss is
+    not, the KL to the reference, which is 0 too, and the rewards, which have one mean.
     """
-    steps = 1 if row.sampled else None
     for ours, theirs in zip(row.ours, row.theirs, strict=True):
-        for a, b in zip(ours["first_losses"][:steps], theirs["first_losses"][:steps], strict=True):
-            if not abs(a - b) <= TOLERANCE[row.precision] * max(1.0, abs(b)):
-                return f"first losses are {a:.6g} and {b:.6g}: the sides do not learn the same"
+        if "first_rewards" in theirs:
+            fault = _differing_samples(row, ours, theirs)
+        else:
+            fault = _differing_losses(row, ours, theirs)
+        if fault:
+            return f"{fault}: the sides do not learn the same"
     return ""
 
 
-def write_section(file: Path, rows: Sequence[Row], faults: Sequence[str], log: Path) -> None:
-    """Write the suite's section anew; the rest of the file stays."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    parts = [
-        before.rstrip("\n"),
-        "",
-        f"{BEGIN}\n{section(rows, faults, log)}\n{END}",
-        after.strip("\n"),
-    ]
-    file.write_text("\n".join(parts).strip("\n") + "\n", encoding="utf-8")
+def _differing_losses(row: Row, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    steps = 1 if row.sampled else None
+    for a, b in zip(ours["first_losses"][:steps], theirs["first_losses"][:steps], strict=True):
+        if not abs(a - b) <= TOLERANCE[row.precision] * max(1.0, abs(b)):
+            return f"first losses are {a:.6g} and {b:.6g}"
+    return ""
 
 
-def section(rows: Sequence[Row], faults: Sequence[str], log: Path) -> str:
+def _differing_samples(row: Row, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    a, b = ours["first_kl"], theirs["first_kl"]
+    if not max(abs(a), abs(b)) <= TOLERANCE[row.precision]:
+        return f"the first step's KL to the reference is {a:.3g} and {b:.3g} nats a token"
+    a, b = ours["first_rewards"], theirs["first_rewards"]
+    means = statistics.mean(a), statistics.mean(b)
+    error = math.sqrt(statistics.variance(a) / len(a) + statistics.variance(b) / len(b))
+    if not abs(means[0] - means[1]) <= STANDARD_ERRORS * error:
+        return f"the first step's rewards are {means[0]:.3g} and {means[1]:.3g} on average"
+    return ""
+
+
+def section(title: str, rows: Sequence[Row], faults: Sequence[str], log: Path) -> str:
     """Machine, table, and the cases that failed."""
-    lines = ["## Side by side", ""]
+    lines = [f"## {title}", ""]
     if rows:
-        lines += [_about(rows, log), "", _line(COLUMNS), "|---" * len(COLUMNS) + "|"]
-        lines += [row.line() for row in rows]
+        lines += [_about(rows, log), "", table(COLUMNS, [row.cells() for row in rows])]
     if faults:
         lines += ["", "Failed:", "", *(f"- {fault}" for fault in faults)]
     return "\n".join(lines)
@@ -115,7 +129,7 @@ def _about(rows: Sequence[Row], log: Path) -> str:
     peaks = [f"{name} {statistics.median(some):.2f}" for name, some in found.items() if some]
     within = [f"{share:g} in {name}" for name, share in TOLERANCE.items()]
     return (
-        f"`make bench`. {machine()}; {first['threads']} threads. Medians of {len(rows[0].ours)}; "
+        f"{machine(first['gpu'])}; {first['threads']} threads. Medians of {len(rows[0].ours)}; "
         "the sides take turns, and ratios are medians of those within a turn.\n"
         f"Matrix peak measured in the same run: {', '.join(peaks)} TFLOP/s. Data: "
         f"{data['source']}, short prompts of {data['prompt_tokens']:.0f} tokens and responses of "
@@ -123,31 +137,6 @@ def _about(rows: Sequence[Row], log: Path) -> str:
         f"Losses of the first steps agree to {', '.join(within)}. Settings and every single run: "
         f"`{log.name}`."
     )
-
-
-def machine() -> str:
-    """What ran it, in words."""
-    libraries = [f"{name} {_version(name)}" for name in ("torch", "transformers", "trl")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; {', '.join(libraries)}"
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "(in an environment of its own)"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _number(value: float) -> str:

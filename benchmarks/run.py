@@ -20,9 +20,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measured import report
-from benchmarks.workload import DATA, MODELS, PRECISIONS, TASKS, Files, Work, ensure_made
+from benchmarks.sections import RESULTS
+from benchmarks.workload import DATA, DEVICES, MODELS, PRECISIONS, TASKS, Files, Work, ensure_made
 
-SIDES = ("plaudit", "trl", "generate")
+SIDES = ("plaudit", "trl", "generate", "vllm")
 PAIRS = "PLAUDIT_BENCHMARK_PAIRS"
 
 
@@ -44,13 +45,19 @@ def one_side(work: Work, side: str, variant: str) -> dict[str, Any]:
     """Make the files where they are missing, do the work, and report.
 
     Raises:
-        ValueError: the side cannot do the task, or has no such variant.
+        ValueError: the side cannot do the task, has no such variant, or is not installed here.
     """
     ensure_made(work)
     # Whatever a trainer prints is not the result.
     with contextlib.redirect_stdout(sys.stderr):
-        module = importlib.import_module(f"benchmarks.{side}_side")
-        measured = module.run(work, Files(work.directory), variant)
+        try:
+            module = importlib.import_module(f"benchmarks.{side}_side")
+            measured = module.run(work, Files(work.directory), variant)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"side={side}: {error} in {sys.executable}; benchmarks/README.md says which "
+                "environment each side has"
+            ) from error
     return report(work, side, measured)
 
 
@@ -60,6 +67,7 @@ def work_of(options: argparse.Namespace) -> Work:
         model=options.model,
         data=options.data,
         precision=options.precision,
+        device=options.device,
         steps=options.steps,
         warmup_steps=options.warmup,
         examples=options.examples,
@@ -86,6 +94,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--model", choices=MODELS, default="6m")
     add("--data", choices=DATA, default="short", help="123 + 50 tokens, or 1,000 + 200")
     add("--precision", choices=PRECISIONS, default="float32")
+    add("--device", choices=DEVICES, default="cpu")
     add("--steps", type=int, default=8)
     add("--warmup", type=int, default=1, help="first steps that are not counted")
     add("--examples", type=int, default=0, help="in a step; 0 for the task's own number")
@@ -102,8 +111,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     suite.add_argument("--models", default="6m,30m")
     suite.add_argument("--precisions", default="float32,bfloat16")
     suite.add_argument("--repeats", type=int, default=3)
-    suite.add_argument("--peer-python", default=".venv-trl/bin/python", help="runs the peers")
-    suite.add_argument("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"))
+    suite.add_argument("--peers", default="trl,generate,vllm", help="empty for none")
+    suite.add_argument("--venv", default=".venv", help="peers' environments are VENV-trl, ...")
+    suite.add_argument("--ledger", type=Path, help="what is in it is not run again")
+    suite.add_argument("--section", choices=("suite", "gpu"), default="suite")
+    suite.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(arguments)
 
 

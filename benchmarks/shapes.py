@@ -111,8 +111,10 @@ def model() -> PreTrainedModel:
     return LlamaForCausalLM(config).eval()
 
 
-def random_tree(rng: np.random.Generator, k: int, prompt: int, response: int) -> Tree:
-    draw = lambda n: rng.integers(3, VOCAB, n).astype(np.int32)  # noqa: E731
+def random_tree(
+    rng: np.random.Generator, k: int, prompt: int, response: int, *, vocab_size: int = VOCAB
+) -> Tree:
+    draw = lambda n: rng.integers(3, vocab_size, n).astype(np.int32)  # noqa: E731
     mask = np.ones(response, dtype=bool)
     branches = tuple(Tokens(ids=draw(response), mask=mask) for _ in range(k))
     return Tree(id="", prompt_P=draw(prompt), branches=branches)

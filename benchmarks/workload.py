@@ -18,9 +18,11 @@ from typing import Any, Literal, NamedTuple, get_args
 Task = Literal["sft", "reward", "dpo", "grpo", "ppo", "sample", "score"]
 Data = Literal["short", "long"]
 Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "cuda"]
 TASKS: tuple[Task, ...] = get_args(Task)
 DATA: tuple[Data, ...] = get_args(Data)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 RUNS = Path("runs/benchmarks")
 CONTEXT_TOKENS = 2048
@@ -28,7 +30,7 @@ CONTEXT_TOKENS = 2048
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """A Llama's sizes; embeddings are tied."""
+    """A model's sizes; embeddings are tied."""
 
     vocab_size: int
     hidden_size: int
@@ -36,12 +38,16 @@ class Shape:
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
+    family: Literal["llama", "qwen2"] = "llama"
+    tokenizer_tokens: int = 0
+    """Of the tokenizer, where the vocabulary has room for more; 0 for all of it. What a policy of
+    random weights writes beyond them is a token like any other, and no text."""
 
 
-MODELS = {
+MODELS: dict[str, Shape] = {
     "toy": Shape(
-        vocab_size=512, hidden_size=32, intermediate_size=64,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=512, hidden_size=64, intermediate_size=128,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
     ),
     "6m": Shape(
         vocab_size=4096, hidden_size=256, intermediate_size=688,
@@ -54,6 +60,21 @@ MODELS = {
     "120m": Shape(
         vocab_size=8192, hidden_size=768, intermediate_size=2048,
         num_hidden_layers=18, num_attention_heads=12, num_key_value_heads=4,
+    ),
+    "toy-qwen": Shape(
+        vocab_size=768, hidden_size=64, intermediate_size=128,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        family="qwen2", tokenizer_tokens=512,
+    ),
+    "0.5b": Shape(
+        vocab_size=151_936, hidden_size=896, intermediate_size=4864,
+        num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
+        family="qwen2", tokenizer_tokens=8192,
+    ),
+    "1.5b": Shape(
+        vocab_size=151_936, hidden_size=1536, intermediate_size=8960,
+        num_hidden_layers=28, num_attention_heads=12, num_key_value_heads=2,
+        family="qwen2", tokenizer_tokens=8192,
     ),
 }  # fmt: skip
 
@@ -109,6 +130,7 @@ class Work:
     model: str
     data: Data = "short"
     precision: Precision = "float32"
+    device: Device = "cpu"
     steps: int = 8
     warmup_steps: int = 1
     """First steps that are run but not counted."""
@@ -131,6 +153,10 @@ class Work:
                 f"examples={self.examples_per_step}: expected a multiple of the "
                 f"{self.responses_per_prompt} responses to a prompt"
             )
+
+    @property
+    def shape(self) -> Shape:
+        return MODELS[self.model]
 
     @property
     def examples_per_step(self) -> int:

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import making, plaudit_side, workload
+from benchmarks import making, plaudit_side, runner, suite, workload
 from benchmarks.flops import least_flops, matrix_parameters
+from benchmarks.ledger import Ledger
 from benchmarks.measured import Measured, report
-from benchmarks.results import BEGIN, END, Row, differing, median, ratio, write_section
+from benchmarks.results import Row, differing, median, ratio, section
 from benchmarks.run import one_side, parse, work_of
-from benchmarks.suite import Case, cases, run_json
+from benchmarks.runner import Case, run_json
+from benchmarks.sections import line, write_section
+from benchmarks.suite import cases
 from benchmarks.workload import MODELS, Files, Lengths, Shape, Work, groups, sampling_stops
 
 KEYS = {
-    "side", "task", "model", "data", "precision", "generations", "steps", "examples_per_s",
-    "tokens_per_s", "least_tflop_per_s", "peak_rss_mb", "rss_before_mb", "first_losses",
-    "step_seconds", "settings",
+    "side", "task", "model", "data", "precision", "device", "generations", "steps",
+    "examples_per_s", "tokens_per_s", "least_tflop_per_s", "peak_rss_mb", "rss_before_mb",
+    "first_losses", "step_seconds", "settings",
 }  # fmt: skip
 
 
@@ -121,7 +124,7 @@ def side(*rates: float, losses: tuple[float, ...] = (2.0, 1.0), memory: float = 
         {
             "examples_per_s": rate, "tokens_per_s": 10 * rate, "least_tflop_per_s": rate / 100,
             "peak_rss_mb": memory, "first_losses": list(losses),
-            "settings": {"threads": 2, "data": {
+            "settings": {"threads": 2, "gpu": "", "data": {
                 "source": "synthetic", "prompt_tokens": 120.0, "response_tokens": 50.0, "rows": 9,
             }},
         }
@@ -141,8 +144,15 @@ def test_medians_and_ratios_of_given_numbers() -> None:
     ours, theirs = side(10.0, 4.0, 12.0), side(5.0, 1.0, 4.0, memory=200.0)
     assert median(ours, "examples_per_s") == 10.0
     assert ratio(ours, theirs, "examples_per_s") == 3.0
-    line = row(ours, theirs).line()
-    assert "| 10.0 | 4.0 | 3.00 | 100 | 40.0 | 20 % | 8 % | 100 | 200 | 0.50 |" in line
+    shown = line(row(ours, theirs).cells())
+    assert "| 10.0 | 4.0 | 3.00 | 100 | 40.0 | 20 % | 8 % | 100 | 200 | 0.50 |" in shown
+
+
+def test_on_a_device_its_own_memory_is_shown() -> None:
+    ours, theirs = side(10.0), side(5.0)
+    for report_, mb in ((ours[0], 30.0), (theirs[0], 60.0)):
+        report_["peak_device_mb"] = mb
+    assert "| 30.0 | 60.0 | 0.50 |" in line(row(ours, theirs).cells())
 
 
 def test_losses_must_agree() -> None:
@@ -153,17 +163,49 @@ def test_losses_must_agree() -> None:
     assert differing(row(ours, side(1.0, losses=(float("nan"), 1.0))))
 
 
+def first_step(rewards: list[float], kl: float = 0.0) -> list:
+    return [side(1.0, losses=(0.3, 0.2))[0] | {"first_rewards": rewards, "first_kl": kl}]
+
+
+def test_what_several_epochs_sampled_has_one_mean_and_no_kl() -> None:
+    """Its losses are means over epochs, and differ with what was sampled."""
+    ours = first_step([0.0, 1.0, 0.0, 1.0])
+    assert not differing(row(ours, first_step([1.0, 1.0, 0.0, 1.0]), sampled=True))
+    assert "0.5 and 3.5" in differing(row(ours, first_step([3.0, 4.0, 3.0, 4.0]), sampled=True))
+    drifted = first_step([0.0, 1.0, 0.0, 1.0], kl=0.01)
+    assert "KL to the reference is 0 and 0.01" in differing(row(ours, drifted, sampled=True))
+
+
 def test_the_section_is_written_anew_and_the_rest_stays(tmp_path: Path) -> None:
     file = tmp_path / "RESULTS.md"
     file.write_text("# Results\n\nbefore\n")
-    rows = [row(side(10.0), side(5.0))]
-    write_section(file, rows, ["ppo: no peer"], Path("log.jsonl"))
+    text = section(
+        "Side by side", [row(side(10.0), side(5.0))], ["ppo: no peer"], Path("log.jsonl")
+    )
+    write_section(file, "suite", "to be written anew")
+    write_section(file, "other", "another's")
+    write_section(file, "suite", text)
     once = file.read_text()
-    write_section(file, rows, ["ppo: no peer"], Path("log.jsonl"))
+    write_section(file, "suite", text)
     assert file.read_text() == once
-    assert once.startswith("# Results\n\nbefore\n") and once.count(BEGIN) == once.count(END) == 1
+    assert once.startswith("# Results\n\nbefore\n\n<!-- suite -->\n## Side by side\n")
+    assert once.endswith(
+        "<!-- end of suite -->\n\n<!-- other -->\nanother's\n<!-- end of other -->\n"
+    )
     assert "| dpo, 6m, short, float32 | 10.0 | 5.0 | 2.00 |" in once
     assert "- ppo: no peer" in once
+
+
+def test_a_suite_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "suite" / "rows.jsonl"
+    ledger = Ledger.read(file)
+    ledger.note_fault("a", "cut off")
+    ledger.note_fault("b", "no such thing")
+    ledger.note_row("a", row(side(10.0), side(5.0)))
+    ledger.note_rate("trl, float32", 2.5)
+    again = Ledger.read(file)
+    assert (again.rows, again.faults) == (ledger.rows, {"b": "no such thing"})
+    assert again.rows["a"] == row(side(10.0), side(5.0)) and again.rates == {"trl, float32": 2.5}
 
 
 def test_the_suite_s_cases() -> None:
@@ -171,13 +213,55 @@ def test_the_suite_s_cases() -> None:
         ["--suite", "--models", "30m,6m", "--tasks", "dpo,grpo", "--precisions", "float32"]
     )
     found = list(cases(options))
-    assert found[0] == Case("dpo", "6m", "short", "float32", 0)
+    assert found[0] == Case("dpo", "6m", "short", "float32", 0, "trl")
     assert [c.generations for c in found if c.task == "grpo"] == [8, 16, 8, 16]
     assert [c.model for c in found] == ["6m"] * 4 + ["30m"] * 4
     for case in found:
         work_of(parse(case.arguments))
     with pytest.raises(ValueError, match="tasks=dop"):
         list(cases(parse(["--suite", "--tasks", "dop"])))
+
+
+def test_the_suite_tries_peers_out_and_measures_each_case_once(
+    placed: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes are stood in for; TRL is fastest with weights in bfloat16."""
+    commands: list[list[str]] = []
+
+    def reported(command: list[str], environment: dict[str, str]) -> dict:
+        commands.append(command)
+        if command[1].endswith("peak.py"):
+            return {"bfloat16": 0.5}
+        [found] = side(4.0 if "weights" in command else 2.0)
+        found["settings"]["release"] = "trl 1.16.0"
+        return found if "autocast-compiled" not in command else {"failed": "no compiler"}
+
+    monkeypatch.setattr(runner, "run_json", reported)
+    monkeypatch.setattr(suite, "RUNS", tmp_path)
+    (tmp_path / "v-trl" / "bin").mkdir(parents=True)
+    (tmp_path / "v-trl" / "bin" / "python").touch()
+    results = tmp_path / "RESULTS.md"
+    given = ["--suite", "--tasks", "reward", "--models", "toy", "--precisions", "bfloat16"]
+    given += ["--venv", str(tmp_path / "v"), "--ledger", str(tmp_path / "rows.jsonl")]
+    given += ["--repeats", "2", "--results", str(results)]
+    suite.run_suite(parse(given))
+    assert len(commands) == 3 * 2 + 2 * 3  # variants with memory kept and not; turns
+    shown = "| reward, toy, short, bfloat16 | 2.0 | 4.0 | 0.50 |"
+    assert shown in results.read_text() and "trl 1.16.0, weights |" in results.read_text()
+    suite.run_suite(parse(given))
+    assert len(commands) == 12 and shown in results.read_text()
+
+
+def test_every_peer_has_its_turn_in_an_environment_of_its_own() -> None:
+    given = ["--suite", "--tasks", "sample,ppo", "--models", "6m", "--precisions", "float32"]
+    found = list(cases(parse(given)))
+    assert [case.peer for case in found] == ["generate", "vllm", "trl"]
+    assert [case.python("v") for case in found] == [
+        "v-trl/bin/python", "v-vllm/bin/python", "v-trl-ppo/bin/python",
+    ]  # fmt: skip
+    assert [case.variants[0] for case in found] == ["padded", "compiled", "float32"]
+    alone = list(cases(parse([*given, "--peers", "vllm"])))
+    assert [(case.task, case.peer) for case in alone] == [("sample", "vllm"), ("ppo", "")]
 
 
 def test_a_command_that_fails_says_why() -> None:

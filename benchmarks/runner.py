@@ -1,0 +1,157 @@
+"""Runs the sides of a case, each in a process of its own, and finds peers' fastest settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.ledger import Ledger
+from benchmarks.workload import Data, Device, Precision, Task
+
+HERE = Path(__file__).parent
+PROBE = ("--steps", "4", "--warmup", "2")
+"""How peers' variants are tried out: what is compiled has been compiled by the third step."""
+KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+"""glibc keeps freed memory, as Plaudit tells it to in its own process."""
+ENVIRONMENTS = {("trl", "ppo"): "-trl-ppo", ("vllm", "sample"): "-vllm"}
+"""What a peer's environment is called after our own, ``-trl`` where not said."""
+NAMES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("sft", "float32"): ("float32", "float32-padding-free", "float32-compiled"),
+    ("sft", "bfloat16"): ("autocast", "autocast-padding-free", "autocast-compiled", "weights"),
+    ("grpo", "float32"): ("float32",),
+    ("grpo", "bfloat16"): ("autocast", "weights"),
+    ("score", "float32"): ("float32",),
+    ("score", "bfloat16"): ("weights",),
+}
+ELSE: dict[str, tuple[str, ...]] = {
+    "float32": ("float32", "float32-compiled"),
+    "bfloat16": ("autocast", "autocast-compiled", "weights"),
+}
+SAMPLING = {"generate": ("padded", "continuous"), "vllm": ("compiled", "eager")}
+
+
+class Case(NamedTuple):
+    """What both sides do, and who the other is."""
+
+    task: Task
+    model: str
+    data: Data
+    precision: Precision
+    generations: int
+    """Responses to a prompt; 0 where that is not to be chosen."""
+    peer: str
+    """Empty for none."""
+
+    @property
+    def name(self) -> str:
+        each = f", {self.generations} a prompt" if self.generations else ""
+        return f"{self.task}, {self.model}, {self.data}, {self.precision}{each}"
+
+    @property
+    def arguments(self) -> list[str]:
+        given = ["--task", self.task, "--model", self.model, "--data", self.data]
+        given += ["--precision", self.precision]
+        return given + (["--generations", str(self.generations)] if self.generations else [])
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The peer's, to be tried out."""
+        names = NAMES.get((self.task, self.precision), ELSE[self.precision])
+        return SAMPLING.get(self.peer, names)
+
+    def python(self, venv: str) -> str:
+        """What runs the peer, whose environment lies beside ours."""
+        end = ENVIRONMENTS.get((self.peer, self.task), "-trl")
+        return str(Path(f"{venv}{end}", "bin", "python"))
+
+
+class Setting(NamedTuple):
+    """How a peer is run."""
+
+    variant: str = ""
+    kept: bool = False
+    """Whether glibc keeps freed memory."""
+
+
+AS_IT_COMES = Setting()
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs a side; every line it prints is kept, and so are the rates of what was tried out."""
+
+    venv: str
+    device: Device
+    pairs: str
+    log: Path
+    ledger: Ledger
+
+    def side(
+        self, side: str, case: Case, more: Sequence[str], setting: Setting = AS_IT_COMES
+    ) -> dict[str, Any]:
+        """What the side reports; ``failed`` and nothing else where it did not get there."""
+        python = sys.executable if side == "plaudit" else case.python(self.venv)
+        command = [python, str(HERE / "run.py"), "--side", side, *case.arguments, *more]
+        command += ["--variant", setting.variant, "--device", self.device]
+        command += ["--pairs", self.pairs, "--json"]
+        found = run_json(command, KEPT if setting.kept else {})
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"command": command[1:], **found}) + "\n")
+        return found
+
+    def peak(self, case: Case) -> float:
+        """TFLOP/s of the fastest matrix product in the case's precision."""
+        command = [sys.executable, str(HERE / "peak.py"), self.device, case.precision]
+        return whole(run_json(command, {}))[case.precision]
+
+    def best(self, case: Case) -> Setting:
+        """The peer's fastest setting for a task, tried out at the smallest model asked for.
+
+        Raises:
+            ValueError: it runs with none.
+        """
+        keeping = (False, True) if self.device == "cpu" else (False,)
+        settings = [Setting(name, kept) for name in case.variants for kept in keeping]
+        rates = {setting: self._rate(case, setting) for setting in settings}
+        if not max(rates.values()):
+            raise ValueError(f"{case.peer} runs in none of {', '.join(case.variants)}")
+        return max(rates, key=lambda one: rates[one])
+
+    def _rate(self, case: Case, setting: Setting) -> float:
+        """Examples a second; 0 where it fails. Tried once, whatever the model."""
+        key = f"{case.peer}, {case.task}, {case.data}, {case.precision}, {self.device}: {setting}"
+        if key not in self.ledger.rates:
+            found = self.side(case.peer, case, PROBE, setting)
+            self.ledger.note_rate(key, 0.0 if "failed" in found else found["examples_per_s"])
+        return self.ledger.rates[key]
+
+
+def run_json(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """The JSON a command prints last, or ``failed`` with the last line of its errors."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    if done.returncode:
+        return {"failed": (done.stderr.strip().splitlines() or ["no word"])[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def whole(found: dict[str, Any]) -> dict[str, Any]:
+    """What was reported.
+
+    Raises:
+        ValueError: the side failed.
+    """
+    if "failed" in found:
+        raise ValueError(found["failed"])
+    return found
