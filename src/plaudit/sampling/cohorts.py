@@ -56,7 +56,7 @@ class Cohort:
         self._logprob_CR = np.zeros(self._uniform_CR.shape, np.float32)
         self._active_B = np.arange(len(self._of))
         self._written = 0
-        self.keys = CohortKeys(lengths, responses, max(limits), device)
+        self.keys = CohortKeys(lengths, responses, device)
 
     def __len__(self) -> int:
         """Sequences still being written."""

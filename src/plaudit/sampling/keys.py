@@ -1,7 +1,8 @@
 """Keys and values of a cohort: prompts read together, and the responses that go on from them.
 
 A prompt's keys stand once for all its responses. All responses of a cohort have written equally
-many tokens, so theirs need no mask; prompts are padded to the cohort's longest.
+many tokens; prompts are padded to the cohort's longest. Buffers are as long as what they hold, all
+but some tokens, because products with a part of a longer one took three times as long on a CPU.
 
 Shapes: U prompts, N responses to each, C = U N rows, B rows still written to, H query heads, G key
 heads, Q = H / G, P tokens of the longest prompt, R of the longest response, S of those seen,
@@ -16,10 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 WORTH_MOVING = 0.75
 """Rows are moved together once this part of them, or less, is still written to."""
+GROWTH_TOKENS = 32
+"""Room for responses is made this many tokens at a time."""
 
 
 class Scoring(NamedTuple):
@@ -34,23 +37,28 @@ class Scoring(NamedTuple):
 
 @dataclass(slots=True)
 class _Layer:
-    prompt_key_UGDP: Tensor
+    prompt_key_UGPD: Tensor
     prompt_value_UGPD: Tensor
-    key_CGDR: Tensor
+    key_CGRD: Tensor
     value_CGRD: Tensor
 
-    def kept(self, prompts: Tensor, longest: int, rows: Tensor, written: int) -> _Layer:
+    def make_room(self, written: int) -> None:
+        """For one more token."""
+        if written == self.key_CGRD.shape[2]:
+            self.key_CGRD, self.value_CGRD = (
+                # Zero where nothing is written yet: what is not seen must still be a number.
+                pad(x, (0, 0, 0, GROWTH_TOKENS))
+                for x in (self.key_CGRD, self.value_CGRD)
+            )
+
+    def kept(self, prompts: Tensor, longest: int, rows: Tensor) -> _Layer:
         """Some of the prompts, and some of the rows."""
-        key, value = self.key_CGDR, self.value_CGRD
-        fresh = _Layer(
-            self.prompt_key_UGDP[:, :, :, :longest].index_select(0, prompts),
+        return _Layer(
+            self.prompt_key_UGPD[:, :, :longest].index_select(0, prompts),
             self.prompt_value_UGPD[:, :, :longest].index_select(0, prompts),
-            key.new_empty(len(rows), *key.shape[1:]),
-            value.new_empty(len(rows), *value.shape[1:]),
+            self.key_CGRD.index_select(0, rows),
+            self.value_CGRD.index_select(0, rows),
         )
-        fresh.key_CGDR[..., :written] = key[..., :written].index_select(0, rows)
-        fresh.value_CGRD[:, :, :written] = value[:, :, :written].index_select(0, rows)
-        return fresh
 
 
 class CohortKeys:
@@ -59,15 +67,11 @@ class CohortKeys:
     Args:
         lengths: tokens of each prompt.
         responses: of each prompt.
-        capacity: tokens of a response at most.
     """
 
-    def __init__(
-        self, lengths: np.ndarray, responses: int, capacity: int, device: torch.device
-    ) -> None:
+    def __init__(self, lengths: np.ndarray, responses: int, device: torch.device) -> None:
         self._length_U = torch.as_tensor(lengths, device=device)
         self._responses = responses
-        self._capacity = capacity
         self._written = 0
         self._layers: dict[int, _Layer] = {}
         self._live_B: Tensor | None = None
@@ -87,7 +91,7 @@ class CohortKeys:
         each = (x.split(lengths, dim=1) for x in (query_HXD, key_GXD, value_GXD))
         found = []
         for u, (query, key, value) in enumerate(zip(*each, strict=True)):
-            kept.prompt_key_UGDP[u, :, :, : key.shape[1]] = key.transpose(1, 2)
+            kept.prompt_key_UGPD[u, :, : key.shape[1]] = key
             kept.prompt_value_UGPD[u, :, : value.shape[1]] = value
             found.append(_causal(query, key, value, how))
         return torch.cat(found, dim=1)
@@ -97,19 +101,18 @@ class CohortKeys:
     ) -> Tensor:
         """Keep the newest token's keys, and attend from it to its prompt and all written since."""
         kept = self._layers[layer]
-        self._write(kept.key_CGDR[..., self._written], key_BGD)
+        kept.make_room(self._written)
+        self._write(kept.key_CGRD[:, :, self._written], key_BGD)
         self._write(kept.value_CGRD[:, :, self._written], value_BGD)
-        first = 0 if how.window is None else max(0, self._written + 1 - how.window)
-        seen = slice(first, self._written + 1)
         query_CGQD = self._spread(query_BHD * how.scale).unflatten(1, (key_BGD.shape[1], -1))
         scores = [
-            self._prompt_scores(query_CGQD, kept.prompt_key_UGDP, how),
-            _capped(query_CGQD @ kept.key_CGDR[..., seen], how.cap),
+            self._prompt_scores(query_CGQD, kept.prompt_key_UGPD, how),
+            self._own_scores(query_CGQD, kept.key_CGRD, how),
         ]
         probs = torch.cat(scores, -1).softmax(-1, dtype=torch.float32).to(query_BHD.dtype)
-        own_CGQS = probs[..., scores[0].shape[-1] :]
-        found_CGQD = own_CGQS @ kept.value_CGRD[:, :, seen]
-        found_CGQD += self._of_prompts(probs[..., : scores[0].shape[-1]], kept.prompt_value_UGPD)
+        of_prompt_CGQP, own_CGQR = probs.split([x.shape[-1] for x in scores], -1)
+        found_CGQD = own_CGQR @ kept.value_CGRD
+        found_CGQD += self._of_prompts(of_prompt_CGQP, kept.prompt_value_UGPD)
         found_CHD = found_CGQD.flatten(1, 2)
         return found_CHD if self._live_B is None else found_CHD.index_select(0, self._live_B)
 
@@ -144,7 +147,7 @@ class CohortKeys:
         self._responses = responses
         longest = int(self._length_U.max())
         for layer, kept in self._layers.items():
-            self._layers[layer] = kept.kept(prompts_U, longest, rows_C, self._written)
+            self._layers[layer] = kept.kept(prompts_U, longest, rows_C)
         self._padded_UP = self._padding()
 
     def _padding(self) -> Tensor | None:
@@ -155,16 +158,14 @@ class CohortKeys:
         return torch.arange(longest, device=self._length_U.device) >= self._length_U[:, None]
 
     def _allocate(self, key_GXD: Tensor, value_GXD: Tensor, longest: int) -> _Layer:
-        heads, _, size = key_GXD.shape
-        value_size = value_GXD.shape[-1]
-        prompts = len(self._length_U)
+        heads, prompts = len(key_GXD), len(self._length_U)
         rows = prompts * self._responses
         return _Layer(
-            # Zero where padded: what is not seen must still be a number.
-            key_GXD.new_zeros(prompts, heads, size, longest),
-            key_GXD.new_zeros(prompts, heads, longest, value_size),
-            key_GXD.new_empty(rows, heads, size, self._capacity),
-            key_GXD.new_empty(rows, heads, self._capacity, value_size),
+            # Zero where padded, as where room is made.
+            key_GXD.new_zeros(prompts, heads, longest, key_GXD.shape[-1]),
+            value_GXD.new_zeros(prompts, heads, longest, value_GXD.shape[-1]),
+            key_GXD.new_zeros(rows, heads, 0, key_GXD.shape[-1]),
+            value_GXD.new_zeros(rows, heads, 0, value_GXD.shape[-1]),
         )
 
     def _write(self, into_CGD: Tensor, newest_BGD: Tensor) -> None:
@@ -181,16 +182,24 @@ class CohortKeys:
         spread = query_BHD.new_zeros(rows, *query_BHD.shape[1:])
         return spread.index_copy_(0, self._live_B, query_BHD)
 
-    def _prompt_scores(self, query_CGQD: Tensor, key_UGDP: Tensor, how: Scoring) -> Tensor:
+    def _prompt_scores(self, query_CGQD: Tensor, key_UGPD: Tensor, how: Scoring) -> Tensor:
         """[C, G, Q, P]; all responses' queries meet one copy of their prompt's keys."""
-        _, groups, heads, size = query_CGQD.shape
+        heads = query_CGQD.shape[2]
         query_UGND = query_CGQD.unflatten(0, (-1, self._responses)).transpose(1, 2).flatten(2, 3)
-        scores_UGNP = _capped(query_UGND @ key_UGDP, how.cap)
+        scores_UGNP = _capped(query_UGND @ key_UGPD.transpose(-1, -2), how.cap)
         hidden_UP = self._hidden(how.window)
         if hidden_UP is not None:
             scores_UGNP = scores_UGNP.masked_fill_(hidden_UP[:, None, None], -torch.inf)
         per_row = scores_UGNP.unflatten(2, (self._responses, heads)).transpose(1, 2)
         return per_row.flatten(0, 1)
+
+    def _own_scores(self, query_CGQD: Tensor, key_CGRD: Tensor, how: Scoring) -> Tensor:
+        """[C, G, Q, R]: of what was written since the prompt."""
+        scores_CGQR = _capped(query_CGQD @ key_CGRD.transpose(-1, -2), how.cap)
+        scores_CGQR[..., self._written + 1 :] = -torch.inf
+        if how.window is not None:
+            scores_CGQR[..., : max(0, self._written + 1 - how.window)] = -torch.inf
+        return scores_CGQR
 
     def _of_prompts(self, probs_CGQP: Tensor, value_UGPD: Tensor) -> Tensor:
         """[C, G, Q, D]: the values of the prompts, weighed."""

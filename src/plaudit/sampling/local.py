@@ -4,7 +4,8 @@ Prompts are read without padding, each once for its n responses, which share its
 response leaves its slot to a waiting one. In float32 the same seed gives the same text whatever
 else is in the batch.
 
-Shapes: T prompt tokens one after another, U prompts, B active sequences, V vocabulary, D hidden size.
+Shapes: T prompt tokens one after another, U prompts, B active sequences, V vocabulary, D hidden
+size.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class LocalSampler:
         renderer: Renderer,
         *,
         slots: int = 64,
-        prefill_tokens: int = 4096,
+        prefill_tokens: int = 2048,
     ) -> None:
         self._model = model
         self._renderer = renderer
