@@ -51,7 +51,7 @@ class LocalSampler:
         renderer: Renderer,
         *,
         slots: int = 64,
-        prefill_tokens: int = 2048,
+        prefill_tokens: int = 4096,
     ) -> None:
         self._model = model
         self._renderer = renderer
@@ -199,7 +199,7 @@ class _Run:
             tokens += len(start.ids)
             if taken and tokens > self._prefill_tokens:
                 break
-            if taken and len(start.indices) != len(taken[0].start.indices):
+            if taken and not _alike(start, taken[0].start):
                 break
             taken.append(queue.pop())
             free -= len(start.indices)
@@ -241,3 +241,9 @@ class _Run:
         ids, logprobs = (np.split(x.cpu().numpy(), ends) for x in drawn)
         for cohort, *written in zip(cohorts, ids, logprobs, strict=True):
             self._done += cohort.append(*written, self._stop_ids)
+
+
+def _alike(shorter: Start, longer: Start) -> bool:
+    """May they be in one cohort, whose prompts are padded to the longest for the next tokens?"""
+    same = len(shorter.indices) == len(longer.indices)
+    return same and 2 * len(shorter.ids) >= len(longer.ids)
