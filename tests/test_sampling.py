@@ -165,7 +165,7 @@ def test_attention_with_sinks_is_left_to_transformers():
 def test_continuations_of_unequal_limits_and_numbers():
     engine = sampler(slots=7)
     starts = [
-        Start(name=p.id, ids=DigitRenderer().prompt(p.content), indices=range(n), max_tokens=m)
+        Start(name=p.id, ids=DigitRenderer().prompt(p.content), indices=range(n), max_tokens=m)  # pyright: ignore[reportArgumentType]
         for p, n, m in zip(prompts(), (1, 9, 2, 2, 3), (40, 2, 35, 1, 7), strict=True)
     ]
     found = iter(engine.go_on(starts, PARAMS))

@@ -29,7 +29,7 @@ class Pass(Protocol):
     """What one call of the model does with queries, keys and values."""
 
     def attend(
-        self, layer: int, query_1HTD: Tensor, key: Tensor, value: Tensor, how: Scoring
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Scoring, /
     ) -> Tensor: ...
 
 

@@ -239,8 +239,8 @@ class _Run:
         drawn = choose_tokens(logits_BV, uniform_B, self._params)
         ends = np.cumsum([len(cohort) for cohort in cohorts])[:-1]
         ids, logprobs = (np.split(x.cpu().numpy(), ends) for x in drawn)
-        for cohort, *written in zip(cohorts, ids, logprobs, strict=True):
-            self._done += cohort.append(*written, self._stop_ids)
+        for cohort, ids_B, logprob_B in zip(cohorts, ids, logprobs, strict=True):
+            self._done += cohort.append(ids_B, logprob_B, self._stop_ids)
 
 
 def _alike(shorter: Start, longer: Start) -> bool:
