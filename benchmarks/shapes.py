@@ -41,8 +41,9 @@ def main() -> None:
         (2, 16, 256, 64),
     ]:
         trees_against_rows(rows, k, prompt, response)
-    sampler_against_generate(prompts=8, n=8, prompt=128, new=96)
-    sampler_against_generate(prompts=64, n=1, prompt=128, new=96)
+    sampler_against_generate(prompts=8, n=8, prompt=(128, 128), new=96)
+    sampler_against_generate(prompts=64, n=1, prompt=(128, 128), new=96)
+    sampler_against_generate(prompts=128, n=1, prompt=(32, 256), new=96)
 
 
 def trees_against_rows(rows: int, k: int, prompt: int, response: int) -> None:
@@ -62,10 +63,15 @@ def trees_against_rows(rows: int, k: int, prompt: int, response: int) -> None:
     show(name, tree_seconds, row_seconds, "separate rows", k * rows, "responses/s", f"{ideal:.2f}")
 
 
-def sampler_against_generate(*, prompts: int, n: int, prompt: int, new: int) -> None:
-    """The same prompts continued to the same length; nothing stops early on either side."""
+def sampler_against_generate(*, prompts: int, n: int, prompt: tuple[int, int], new: int) -> None:
+    """The same prompts continued to the same length; nothing stops early on either side.
+
+    Args:
+        prompt: the shortest and the longest, with all lengths between.
+    """
     rng = np.random.default_rng(0)
-    ids = [rng.integers(3, VOCAB, prompt).astype(np.int32) for _ in range(prompts)]
+    lengths = np.linspace(*prompt, prompts).astype(int)
+    ids = [rng.integers(3, VOCAB, length).astype(np.int32) for length in lengths]
     net = model()
     generate: Callable[..., object] = net.generate  # pyright: ignore[reportAssignmentType]
     sampler = LocalSampler(net, _Ids(ids), slots=prompts * n)  # pyright: ignore[reportArgumentType]
@@ -75,14 +81,17 @@ def sampler_against_generate(*, prompts: int, n: int, prompt: int, new: int) -> 
         sampler.sample(asked, n, SamplingParams(max_tokens=new))
 
     def theirs() -> None:
-        batch = torch.as_tensor(np.stack(ids)).long().repeat_interleave(n, 0)
+        padded = [np.pad(one, (prompt[1] - len(one), 0)) for one in ids]
+        batch = torch.as_tensor(np.stack(padded)).long().repeat_interleave(n, 0)
+        # No prompt holds token 0.
         generate(
-            batch, attention_mask=torch.ones_like(batch), do_sample=True, max_new_tokens=new,
+            batch, attention_mask=(batch > 0).long(), do_sample=True, max_new_tokens=new,
             min_new_tokens=new, pad_token_id=0,
         )  # fmt: skip
 
     our_seconds, their_seconds = alternate(ours, theirs)
-    name = f"sampling, {prompts} prompts x {n}, {prompt}+{new} tokens"
+    read = "-".join(map(str, sorted(set(prompt))))
+    name = f"sampling, {prompts} prompts x {n}, {read}+{new} tokens"
     tokens = prompts * n * new
     show(name, our_seconds, their_seconds, "transformers generate", tokens, "tokens/s", "")
 

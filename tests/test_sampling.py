@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import GptOssConfig, GptOssForCausalLM
 
 from plaudit.models import SeparateRoles, collate
 from plaudit.records import Prompt, Rollout
-from plaudit.sampling import LocalSampler, SamplingParams, choose_tokens, filter_logprobs
+from plaudit.sampling import (
+    LocalSampler,
+    SamplingParams,
+    Start,
+    choose_tokens,
+    filter_logprobs,
+)
+from plaudit.sampling.attention import can_be_packed, sampling_attention
+from plaudit.sampling.keys import GROWTH_TOKENS, WORTH_MOVING
 from plaudit.text import Tokens, Tree
 from tests.tiny import BRANCHING, FAMILIES, tiny_language_model
 
@@ -36,6 +45,8 @@ def sampler(family: str = "llama", slots: int = 8, **options) -> LocalSampler:
 
 
 PARAMS = SamplingParams(max_tokens=12, seed=3)
+LONG = SamplingParams(max_tokens=2 * GROWTH_TOKENS + 20, seed=3)
+"""Rooms are made again and again, and most responses end on the way."""
 
 
 def tree_of(rollout: Rollout) -> Tree:
@@ -45,7 +56,19 @@ def tree_of(rollout: Rollout) -> Tree:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logprobs_equal_the_learners(family: str):
-    rollouts = sampler(family).sample(prompts(), 3, PARAMS)
+    assert_learned_alike(family, sampler(family).sample(prompts(), 3, PARAMS))
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gpt2"])
+def test_long_responses_have_the_learners_logprobs(family: str):
+    rollouts = sampler(family, slots=24).sample(prompts(), 5, LONG)
+    lengths = [len(r.ids) for r in rollouts]
+    assert max(lengths) > 2 * GROWTH_TOKENS
+    assert sum(n > GROWTH_TOKENS for n in lengths) < WORTH_MOVING * len(lengths)
+    assert_learned_alike(family, rollouts)
+
+
+def assert_learned_alike(family: str, rollouts: list[Rollout]) -> None:
     roles = SeparateRoles({"policy": tiny_language_model(family)}, trained=[])
     batch = collate([tree_of(r) for r in rollouts], layout=roles.layout)
     learned = roles.outputs(batch, ["policy.logprobs"], temperature=1.0)["policy.logprobs"]
@@ -107,7 +130,55 @@ def test_seeds_and_versions():
     np.testing.assert_allclose(flat[0].logprobs, -np.log(64), rtol=1e-5)
 
 
-def test_longer_prompts_later_get_longer_buffers():
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_the_model_is_left_as_it_was(family: str):
+    engine = sampler(family)
+    usual = engine._model.config._attn_implementation
+    engine.sample(prompts(), 2, PARAMS)
+    assert engine._model.config._attn_implementation == usual
+    with pytest.raises(RuntimeError, match="stopped"), sampling_attention(engine._model):
+        raise RuntimeError("stopped")
+    assert engine._model.config._attn_implementation == usual
+
+
+@pytest.mark.parametrize("family", BRANCHING)
+def test_prompts_are_packed_in_every_family_of_plain_attention(family: str):
+    assert can_be_packed(tiny_language_model(family))
+
+
+def test_attention_with_sinks_is_left_to_transformers():
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8, num_local_experts=2,
+        num_experts_per_tok=1, sliding_window=6, max_position_embeddings=128,
+    )  # fmt: skip
+    model = GptOssForCausalLM(config).eval()
+    assert not can_be_packed(model)
+    greedy = SamplingParams(max_tokens=6, temperature=0)
+    for rollout in LocalSampler(model, DigitRenderer()).sample(prompts(), 1, greedy):  # pyright: ignore[reportArgumentType]
+        ids = torch.as_tensor(np.concatenate([rollout.prompt_ids, rollout.ids]))[None].long()
+        following = model(ids).logits[0, len(rollout.prompt_ids) - 1 : -1].argmax(-1)
+        assert rollout.ids.tolist() == following.tolist()
+
+
+def test_continuations_of_unequal_limits_and_numbers():
+    engine = sampler(slots=7)
+    starts = [
+        Start(name=p.id, ids=DigitRenderer().prompt(p.content), indices=range(n), max_tokens=m)  # pyright: ignore[reportArgumentType]
+        for p, n, m in zip(prompts(), (1, 9, 2, 2, 3), (40, 2, 35, 1, 7), strict=True)
+    ]
+    found = iter(engine.go_on(starts, PARAMS))
+    for start in starts:
+        alone = sampler().go_on([start], PARAMS)
+        for expected in alone:
+            one = next(found)
+            assert one.ids.tolist() == expected.ids.tolist()
+            assert len(one.ids) <= start.max_tokens
+            assert one.finish_reason == expected.finish_reason
+
+
+def test_longer_prompts_may_come_later():
     engine = sampler()
     engine.sample(prompts((3,)), 2, PARAMS)
     long = engine.sample(prompts((40,)), 2, PARAMS)
@@ -130,6 +201,20 @@ def test_draws_follow_the_distribution():
     found = torch.bincount(token, minlength=4) / draws
     assert (found - expected).abs().max() < 4 * (0.25 / draws) ** 0.5
     torch.testing.assert_close(logprob.exp(), expected[token])
+
+
+@pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 500])
+def test_a_token_is_where_the_cumulative_probability_passes_the_number(vocabulary: int):
+    rng = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(2000, vocabulary, generator=rng)
+    uniform = torch.rand(2000, generator=rng, dtype=torch.double)
+    params = SamplingParams(max_tokens=1, temperature=1.3)
+    token, _ = choose_tokens(logits, uniform, params)
+    ends = (logits.double() / 1.3).softmax(-1).cumsum(-1)
+    begins = torch.nn.functional.pad(ends, (1, 0))
+    rounding = 1e-6
+    assert (ends.gather(1, token[:, None])[:, 0] > uniform - rounding).all()
+    assert (begins.gather(1, token[:, None])[:, 0] < uniform + rounding).all()
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1.0 - 1e-12])

@@ -1,50 +1,38 @@
 """The local engine: continuous batching over a Hugging Face model in this process.
 
-A prompt is computed once for its n responses; every response has a slot in buffers allocated once;
-a finished response leaves its slot to a waiting one. In float32 the same seed gives the same
-text whatever else is in the batch.
+Prompts are read without padding, each once for its n responses, which share its keys; a finished
+response leaves its slot to a waiting one. In float32 the same seed gives the same text whatever
+else is in the batch.
 
-Shapes: B active sequences, V vocabulary, D hidden size.
+Shapes: T prompt tokens one after another, U prompts, B active sequences, V vocabulary, D hidden
+size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from plaudit.models.forward import language_logits, layer_masks, layout_of
+from plaudit.models.forward import language_logits
 from plaudit.records import Prompt, Rollout
-from plaudit.sampling.rollouts import Continuation, SamplingParams, Start, sequence_seed
-from plaudit.sampling.slots import Slots
+from plaudit.sampling.attention import (
+    NextTokens,
+    Pass,
+    Prompts,
+    can_be_packed,
+    sampling_attention,
+)
+from plaudit.sampling.cohorts import Cohort, Waiting, Written, together, uniforms_of
+from plaudit.sampling.rollouts import Continuation, SamplingParams, Start
 from plaudit.sampling.stateful import sample_rows
 from plaudit.sampling.tokens import choose_tokens
 from plaudit.text import Renderer
-
-
-@dataclass(slots=True)
-class _Sequence:
-    """A continuation being written."""
-
-    start: int
-    index: int
-    uniforms: np.ndarray
-    """One for every token it may have."""
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Continuations of one start that are admitted together."""
-
-    number: int
-    """Of the start."""
-    start: Start
 
 
 class LocalSampler:
@@ -54,7 +42,7 @@ class LocalSampler:
         model: a causal language model; with weights shared with a learner, ``load`` copies nothing.
         renderer: renders prompts and knows the stop tokens.
         slots: sequences sampled at the same time.
-        prefill_tokens: prompt tokens (padding included) in one forward pass.
+        prefill_tokens: prompt tokens in one forward pass.
     """
 
     def __init__(
@@ -67,9 +55,8 @@ class LocalSampler:
     ) -> None:
         self._model = model
         self._renderer = renderer
-        self._slot_count = slots
+        self._slots = slots
         self._prefill_tokens = prefill_tokens
-        self._slots: Slots | None = None
         self._version = 0
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
@@ -112,18 +99,22 @@ class LocalSampler:
         """
         for start in starts:
             self._check_room(start)
-        if layout_of(self._model) == "rows":
+        if not can_be_packed(self._model):
             return self._go_on_in_rows(starts, params)
-        run = _Run(self._model, self._ready_slots(starts), params, self._prefill_tokens)
-        size = self._slot_count
+        size = self._slots
         waiting = [
-            _Waiting(number, replace(start, indices=start.indices[k : k + size]))
+            Waiting(number, replace(start, indices=start.indices[k : k + size]))
             for number, start in enumerate(starts)
             for k in range(0, len(start.indices), size)
         ]
-        done = run.all(waiting, frozenset(self._renderer.stop_ids))
-        done.sort(key=lambda s: (s.start, s.index))
-        return [self._continuation(s.ids, s.logprobs) for s in done]
+        run = _Run(
+            self._model, params, np.array(self._renderer.stop_ids),
+            slots=size, prefill_tokens=self._prefill_tokens,
+        )  # fmt: skip
+        with sampling_attention(self._model):
+            done = run.all(waiting)
+        done.sort(key=lambda w: (w.number, w.index))
+        return [self._continuation(w.ids, w.logprobs) for w in done]
 
     def _check_room(self, start: Start) -> None:
         room = getattr(self._model.config, "max_position_embeddings", None)
@@ -133,26 +124,19 @@ class LocalSampler:
                 f"max_tokens={start.max_tokens} that exceeds the model's context of {room}"
             )
 
-    def _ready_slots(self, starts: Sequence[Start]) -> Slots:
-        """The buffers of earlier calls, or larger ones where they are too short."""
-        needed = max(len(start.ids) + start.max_tokens for start in starts)
-        if self._slots is None or self._slots.length < needed:
-            layers = self._model.config.num_hidden_layers
-            self._slots = Slots(layers, slots=self._slot_count, length=needed)
-        return self._slots
-
     def _go_on_in_rows(self, starts: Sequence[Start], params: SamplingParams) -> list[Continuation]:
         found = []
         for start in starts:
             limited = replace(params, max_tokens=start.max_tokens)
-            uniforms = np.stack([_uniforms(params, start, k) for k in start.indices])
+            uniforms = np.stack([uniforms_of(params.seed, start, k) for k in start.indices])
             rows = sample_rows(self._model, start.ids, uniforms, limited, self._renderer.stop_ids)
             found += [self._continuation(ids, logprobs) for ids, logprobs in rows]
         return found
 
-    def _continuation(self, ids: list[int], logprobs: list[float]) -> Continuation:
+    def _continuation(self, ids: ArrayLike, logprobs: ArrayLike) -> Continuation:
+        ids = np.array(ids, dtype=np.int32)
         return Continuation(
-            ids=np.array(ids, dtype=np.int32),
+            ids=ids,
             logprobs=np.array(logprobs, dtype=np.float32),
             finish_reason="stop" if ids[-1] in self._renderer.stop_ids else "length",
             policy_version=self._version,
@@ -174,122 +158,92 @@ class LocalSampler:
 
 
 class _Run:
-    """One call of ``go_on``: admit, decode, retire, until nothing waits."""
+    """One call of ``go_on``: admit, decode, until nothing waits."""
 
     def __init__(
-        self, model: PreTrainedModel, slots: Slots, params: SamplingParams, prefill_tokens: int
+        self,
+        model: PreTrainedModel,
+        params: SamplingParams,
+        stop_ids: np.ndarray,
+        *,
+        slots: int,
+        prefill_tokens: int,
     ) -> None:
         self._model = model
-        self._slots = slots
         self._params = params
+        self._stop_ids = stop_ids
+        self._slots = slots
         self._prefill_tokens = prefill_tokens
-        self._active: list[_Sequence] = []
-        self._length: list[int] = []
-        """Tokens of each active sequence whose keys are in its slot."""
-        self._done: list[_Sequence] = []
+        self._cohorts: list[Cohort] = []
+        self._done: list[Written] = []
 
-    def all(self, waiting: list[_Waiting], stops: frozenset[int]) -> list[_Sequence]:
+    def all(self, waiting: list[Waiting]) -> list[Written]:
         # Prompts of like length are computed together; the order changes no result.
         queue = sorted(waiting, key=lambda w: len(w.start.ids))
-        while queue or self._active:
+        while queue or self._cohorts:
             while group := self._next_admission(queue):
                 self._admit(group)
-                self._retire(stops)
-            if self._active:
+            if self._cohorts:
                 self._decode()
-                self._retire(stops)
         return self._done
 
-    def _next_admission(self, queue: list[_Waiting]) -> list[_Waiting]:
+    def _next_admission(self, queue: list[Waiting]) -> list[Waiting]:
         """Take from the queue what fits; wait until a quarter of the slots is free."""
-        free = self._slots.size - len(self._active)
-        if self._active and free < max(1, self._slots.size // 4):
+        free = self._slots - sum(map(len, self._cohorts))
+        if self._cohorts and free < max(1, self._slots // 4):
             return []
-        taken: list[_Waiting] = []
+        taken: list[Waiting] = []
+        tokens = 0
         while queue and len(queue[-1].start.indices) <= free:
-            longest = max(len(w.start.ids) for w in [*taken, queue[-1]])
-            if taken and longest * (len(taken) + 1) > self._prefill_tokens:
+            start = queue[-1].start
+            tokens += len(start.ids)
+            if taken and tokens > self._prefill_tokens:
+                break
+            if taken and not _alike(start, taken[0].start):
                 break
             taken.append(queue.pop())
-            free -= len(taken[-1].start.indices)
+            free -= len(start.indices)
         return taken
 
-    def _admit(self, group: list[_Waiting]) -> None:
-        """Compute the prompts once, copy them into slots, and draw every first token."""
-        lengths = [len(w.start.ids) for w in group]
-        ids_BT = torch.zeros(len(group), max(lengths), dtype=torch.long)
-        for row, w in enumerate(group):
-            ids_BT[row, : len(w.start.ids)] = torch.as_tensor(w.start.ids)
-        cache = DynamicCache()
-        hidden_BTD = self._model.base_model(
-            input_ids=ids_BT.to(self._model.device), past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        last_BD = hidden_BTD[torch.arange(len(group)), torch.tensor(lengths) - 1]
-        fresh = []
-        for row, w in enumerate(group):
-            start = len(self._active) + len(fresh)
-            self._slots.admit(
-                cache, row, len(w.start.ids), range(start, start + len(w.start.indices))
-            )
-            for k in w.start.indices:
-                fresh.append(_Sequence(w.number, k, _uniforms(self._params, w.start, k)))
-                self._length.append(len(w.start.ids))
-        repeats = torch.tensor([len(w.start.indices) for w in group], device=last_BD.device)
-        self._active += fresh
-        self._draw(fresh, last_BD.repeat_interleave(repeats, 0))
+    def _admit(self, group: list[Waiting]) -> None:
+        """Read the prompts once, one after another, and draw every first token."""
+        device = self._model.device
+        cohort = Cohort(group, self._params.seed, device)
+        prompts = [w.start.ids for w in group]
+        ids_T = torch.as_tensor(np.concatenate(prompts), device=device)
+        position_T = torch.cat([torch.arange(len(ids), device=device) for ids in prompts])
+        hidden_TD = self._hidden(ids_T[None], position_T[None], Prompts(cohort.keys))[0]
+        last_U = torch.as_tensor(np.cumsum([len(ids) for ids in prompts]) - 1, device=device)
+        self._draw([cohort], hidden_TD[last_U].repeat_interleave(len(cohort) // len(group), 0))
+        self._cohorts += [cohort] if len(cohort) else []
 
     def _decode(self) -> None:
         """One token for every active sequence."""
         device = self._model.device
-        cursor = self._slots.cursor
-        cursor.active = len(self._active)
-        cursor.position_B = torch.tensor(self._length, device=device)
-        at_B11 = cursor.position_B[:, None, None]
-        key_L = torch.arange(cursor.length, device=device)
-        masks = layer_masks(self._model, lambda window: _causal(at_B11, key_L, window)[:, None])
-        newest_B = torch.tensor([s.ids[-1] for s in self._active], device=device)
-        hidden_B1D = self._model.base_model(
-            input_ids=newest_B[:, None],
-            attention_mask=masks,
-            position_ids=cursor.position_B[:, None],
-            past_key_values=self._slots.cache,
-            use_cache=True,
+        ids_B, position_B = (together(self._cohorts, n, device) for n in ("newest_B", "position_B"))
+        every = NextTokens([cohort.keys for cohort in self._cohorts])
+        hidden_B1D = self._hidden(ids_B[:, None], position_B[:, None], every)
+        for cohort in self._cohorts:
+            cohort.keys.advance()
+        self._draw(self._cohorts, hidden_B1D[:, 0])
+        self._cohorts = [cohort for cohort in self._cohorts if len(cohort)]
+
+    def _hidden(self, ids_BT: Tensor, position_BT: Tensor, sampling: Pass) -> Tensor:
+        return self._model.base_model(
+            input_ids=ids_BT.long(), position_ids=position_BT, use_cache=False, sampling=sampling
         ).last_hidden_state
-        self._length = [length + 1 for length in self._length]
-        self._draw(self._active, hidden_B1D[:, 0])
 
-    def _draw(self, sequences: list[_Sequence], hidden_BD: Tensor) -> None:
+    def _draw(self, cohorts: list[Cohort], hidden_BD: Tensor) -> None:
         logits_BV = language_logits(self._model, hidden_BD)
-        uniforms = [s.uniforms[len(s.ids)] for s in sequences]
-        # Double precision: rounded to float32 a number just below 1 would become 1.
-        uniform_B = torch.tensor(uniforms, dtype=torch.float64)
-        token_B, logprob_B = choose_tokens(logits_BV, uniform_B.to(logits_BV.device), self._params)
-        tokens, logprobs = token_B.tolist(), logprob_B.tolist()
-        for sequence, token, logprob in zip(sequences, tokens, logprobs, strict=True):
-            sequence.ids.append(token)
-            sequence.logprobs.append(logprob)
-
-    def _retire(self, stops: frozenset[int]) -> None:
-        """Take finished sequences out; the last active one moves into each gap."""
-        for slot in range(len(self._active) - 1, -1, -1):
-            sequence = self._active[slot]
-            if sequence.ids[-1] not in stops and len(sequence.ids) < len(sequence.uniforms):
-                continue
-            self._done.append(sequence)
-            last = len(self._active) - 1
-            if slot != last:
-                self._slots.move(last, slot, self._length[last])
-                self._active[slot], self._length[slot] = self._active[last], self._length[last]
-            self._active.pop()
-            self._length.pop()
+        uniform_B = together(cohorts, "uniform_B", logits_BV.device)
+        drawn = choose_tokens(logits_BV, uniform_B, self._params)
+        ends = np.cumsum([len(cohort) for cohort in cohorts])[:-1]
+        ids, logprobs = (np.split(x.cpu().numpy(), ends) for x in drawn)
+        for cohort, ids_B, logprob_B in zip(cohorts, ids, logprobs, strict=True):
+            self._done += cohort.append(ids_B, logprob_B, self._stop_ids)
 
 
-def _causal(at_B11: Tensor, key_L: Tensor, window: int | None) -> Tensor:
-    """[B, 1, L]: a slot's keys up to its newest token, as far back as the window goes."""
-    allowed = key_L <= at_B11
-    return allowed if window is None else allowed & (key_L > at_B11 - window)
-
-
-def _uniforms(params: SamplingParams, start: Start, index: int) -> np.ndarray:
-    seed = sequence_seed(params.seed, start.name, index)
-    return np.random.default_rng(seed).random(start.max_tokens)
+def _alike(shorter: Start, longer: Start) -> bool:
+    """May they be in one cohort, whose prompts are padded to the longest for the next tokens?"""
+    same = len(shorter.indices) == len(longer.indices)
+    return same and 2 * len(shorter.ids) >= len(longer.ids)

@@ -1,7 +1,7 @@
-"""Sampling from models whose state is not a key-value cache (state-space and hybrid ones).
+"""Sampling from models that cannot be packed: state-space and hybrid ones, attention of their own.
 
-Their caches cannot be cut into slots, so the n responses of a prompt are n rows of one batch,
-stepped through transformers' own generation interface until the last one stops.
+What they carry from token to token is theirs to keep, so the n responses of a prompt are n rows of
+one batch, stepped through transformers' own generation interface until the last one stops.
 
 Shapes: B rows (responses of one prompt), T tokens so far.
 """

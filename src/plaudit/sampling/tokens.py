@@ -1,14 +1,18 @@
 """Choosing the next token.
 
-Shapes: B sequences, V vocabulary.
+Shapes: B sequences, V vocabulary, K blocks of W tokens.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from plaudit.sampling.rollouts import SamplingParams
+
+BLOCK_TOKENS = 64
+"""Probabilities are summed this many at a time before any running sum."""
 
 
 def choose_tokens(
@@ -23,17 +27,40 @@ def choose_tokens(
         tokens [B], and their log-probabilities [B] under the policy at the sampling temperature,
         before any filter (at temperature 0, under the policy as it is).
     """
-    logprobs_BV = (logits_BV.float() / (params.temperature or 1.0)).log_softmax(-1)
+    logits_BV = logits_BV.float()
+    if params.temperature not in (0, 1):
+        logits_BV = logits_BV / params.temperature
+    probs_BV = logits_BV.softmax(-1)
     if params.temperature == 0:
-        token_B = logprobs_BV.argmax(-1)
+        token_B = logits_BV.argmax(-1)
+    elif params.filtered:
+        token_B = _invert(filter_logprobs(probs_BV.log(), params).exp(), uniform_B)
     else:
-        kept_BV = filter_logprobs(logprobs_BV, params) if params.filtered else logprobs_BV
-        # Double precision, or a sum over a large vocabulary may end short of u.
-        cumulative_BV = kept_BV.double().exp().cumsum(-1)
-        threshold_B = uniform_B.double() * cumulative_BV[:, -1]
-        token_B = torch.searchsorted(cumulative_BV, threshold_B[:, None], right=True)[:, 0]
-        token_B = token_B.clamp(max=logits_BV.shape[-1] - 1)
-    return token_B, logprobs_BV.gather(-1, token_B[:, None])[:, 0]
+        token_B = _invert(probs_BV, uniform_B)
+    return token_B, probs_BV.gather(-1, token_B[:, None])[:, 0].log()
+
+
+def _invert(probs_BV: Tensor, uniform_B: Tensor) -> Tensor:
+    """The first token at which the cumulative sum exceeds ``u`` times the whole sum.
+
+    Summed in blocks, then within the block that it falls into; in double precision, or a sum over
+    a large vocabulary may end short of u.
+    """
+    probs_BV = pad(probs_BV, (0, -probs_BV.shape[-1] % BLOCK_TOKENS))
+    blocks_BKW = probs_BV.unflatten(-1, (-1, BLOCK_TOKENS))
+    ends_BK = blocks_BKW.sum(-1, dtype=torch.double).cumsum(-1)
+    mass_B = uniform_B.double() * ends_BK[:, -1]
+    block_B = _first_above(ends_BK, mass_B)
+    row_B = torch.arange(len(block_B), device=block_B.device)
+    mass_B = mass_B - torch.where(block_B > 0, ends_BK[row_B, block_B - 1], 0.0)
+    within_BW = blocks_BKW[row_B, block_B].double().cumsum(-1)
+    return block_B * BLOCK_TOKENS + _first_above(within_BW, mass_B)
+
+
+def _first_above(cumulative_BK: Tensor, mass_B: Tensor) -> Tensor:
+    """Never one past the last of positive mass, whatever rounding did."""
+    below_B = torch.minimum(mass_B, cumulative_BK[:, -1] * (1 - 2**-52))
+    return torch.searchsorted(cumulative_BK, below_B[:, None], right=True)[:, 0]
 
 
 def filter_logprobs(logprobs_BV: Tensor, params: SamplingParams) -> Tensor:
