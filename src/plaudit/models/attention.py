@@ -1,4 +1,4 @@
-"""Attention on a CPU without copies of keys and values for the heads that share them.
+"""Attention on a CPU: of packed trees, and without copies of keys and values that heads share.
 
 Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size.
 """
@@ -24,7 +24,7 @@ def share_keys(model: PreTrainedModel) -> None:
     """Make a model that attends by SDPA leave its keys and values where they are.
 
     transformers repeats them for every query head of a group once there is a mask, which a GPU's
-    kernels need and a CPU's do not: in sampling that copies the whole buffer for every token.
+    kernels need and a CPU's do not.
     """
     if model.config._attn_implementation == "sdpa" and model._supports_sdpa:
         model.set_attn_implementation(SHARED_KEYS)

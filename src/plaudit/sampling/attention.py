@@ -70,7 +70,7 @@ def can_be_packed(model: PreTrainedModel) -> bool:
     plain = model.config._attn_implementation in (SHARED_KEYS, "sdpa")
     capped = bool(getattr(model.config, "attn_logit_softcapping", None))
     own_code = not model._supports_attention_backend
-    return layout_of(model) == "tree" and (plain or capped) and not own_code
+    return layout_of(model) != "rows" and (plain or capped) and not own_code
 
 
 @contextmanager
