@@ -110,6 +110,9 @@ def plan_recipe(
     ),
     gpus: Annotated[int, typer.Option(help="How many of them.")] = 1,
     sharding: Annotated[str, typer.Option(help="none or fsdp.")] = "none",
+    recompute: Annotated[bool, typer.Option("--recompute", help="Activations, to save memory.")] = (
+        False
+    ),
     price_per_hour: Annotated[float | None, typer.Option(help="Of one device.")] = None,
     rows: Annotated[int | None, typer.Option(help="Of data that cannot be read here.")] = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Mean, where not known.")] = None,
@@ -133,8 +136,8 @@ def plan_recipe(
     )
     stated = Stated(rows=rows, prompt_tokens=prompt_tokens, response_tokens=response_tokens)
     asked = Asked(
-        device=device, gpus=gpus, sharding=sharding, price_per_hour=price_per_hour,
-        stated=stated, explain=explain, as_json=as_json,
+        device=device, gpus=gpus, sharding=sharding, recompute=recompute,
+        price_per_hour=price_per_hour, stated=stated, explain=explain, as_json=as_json,
     )  # fmt: skip
     show_plan(steps, asked)
 

@@ -1,8 +1,8 @@
-"""Which setting to change: other settings, each with the memory it would give, by the same arithmetic."""
+"""Which setting to change: others, each with the memory it would give by the same arithmetic."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,10 @@ from plaudit.planning.memory import peak_memory
 from plaudit.planning.stages import Known, work_of
 
 ADAPTER_RANK = 16
-LEAST_TOKENS = 256
-LEAST_SLOTS = 4
+LEAST: Mapping[str, int] = {"micro_batch_tokens": 256, "sampling_slots": 4, "num_generations": 2}
+"""Settings that are halved, and where that ends. Fewer responses to a prompt make shorter rows, but
+change what is learned."""
+GPU_COUNTS = (*range(2, 17), *range(24, 129, 8), 192, 256, 384, 512, 1024)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,14 +31,14 @@ class Way:
 def ways(step: Step, known: Known, placement: Placement) -> list[Way]:
     """Changes that lower a step's peak: settings one by one, all of them, and more devices."""
     singles = list(_settings(step, known, placement))
-    found = [way for changes in singles if (way := _tried(step, known, placement, changes))]
+    found = [_tried(step, known, placement, changes) for changes in singles]
+    together = {k: v for changes in singles for k, v in changes.items()}
     if len(singles) > 1:
-        together = {k: v for changes in singles for k, v in changes.items()}
-        found += filter(None, [_tried(step, known, placement, together)])
-    sharded = [_fewest(step, known, placement, {})]
-    if (adapted := {"lora_r": ADAPTER_RANK}) in singles:
-        sharded.append(_fewest(step, known, placement, adapted))
-    return [*found, *filter(None, sharded)]
+        found.append(_tried(step, known, placement, together))
+    if not placement.measured:
+        found += _sharded(step, known, placement, {})
+        found += _sharded(step, known, placement, together)
+    return [way for way in found if way is not None]
 
 
 def _settings(step: Step, known: Known, placement: Placement) -> Iterator[dict[str, Any]]:
@@ -46,35 +48,47 @@ def _settings(step: Step, known: Known, placement: Placement) -> Iterator[dict[s
         yield {"precision": "bfloat16"}
     if getattr(config, "lora_r", None) == 0:
         yield {"lora_r": ADAPTER_RANK}
-    for name, least in (("micro_batch_tokens", LEAST_TOKENS), ("sampling_slots", LEAST_SLOTS)):
-        value = getattr(config, name, 0)
-        if value > least:
-            yield {name: _lowered(step, known, placement, name, least)}
+    for name, least in LEAST.items():
+        lowered = _lowered(step, known, placement, name, least)
+        if lowered is not None:
+            yield {name: lowered}
 
 
-def _lowered(step: Step, known: Known, placement: Placement, name: str, least: int) -> int:
-    value = max(least, getattr(step.config, name) // 2)
-    while value > least:
-        way = _tried(step, known, placement, {name: value})
-        if way is None or way.fits:
+def _lowered(step: Step, known: Known, placement: Placement, name: str, least: int) -> int | None:
+    """Halved until the step fits, or it helps no more; None where it never does."""
+    tried, peak = getattr(step.config, name, 0), _peak(step, known, placement)
+    found: int | None = None
+    while tried > least:
+        tried = max(least, tried // 2)
+        way = _tried(step, known, placement, {name: tried})
+        if way is None or way.peak_bytes >= peak:
             break
-        value = max(least, value // 2)
-    return value
+        found, peak = tried, way.peak_bytes
+        if way.fits:
+            break
+    return found
 
 
-def _fewest(step: Step, known: Known, placement: Placement, changes: dict[str, Any]) -> Way | None:
-    """The smallest number of devices among which the step fits when sharded, in powers of two
-    beyond a machine's eight."""
-    if placement.measured:
-        return None
-    counts = [*range(2, 9), *(2**k for k in range(4, 11))]
-    for gpus in counts:
-        many = replace(placement, gpus=gpus, sharding="fsdp")
-        way = _tried(step, known, many, changes)
-        if way is not None and way.fits:
-            said = "".join(f"{k}={v}, " for k, v in changes.items())
-            return replace(way, change=f"{said}--sharding fsdp --gpus {gpus}, the fewest")
-    return None
+def _peak(step: Step, known: Known, placement: Placement) -> float:
+    way = _tried(step, known, placement, {})
+    assert way is not None, "the config as it is was accepted before"
+    return way.peak_bytes
+
+
+def _sharded(
+    step: Step, known: Known, placement: Placement, changes: dict[str, Any]
+) -> Iterator[Way]:
+    """The smallest number of devices among which the step fits, with activations kept or not."""
+    said = "".join(f"{k}={v}, " for k, v in changes.items())
+    for recompute in sorted({placement.recompute, True}):
+        for gpus in GPU_COUNTS:
+            many = replace(placement, gpus=gpus, sharding="fsdp", recompute=recompute)
+            way = _tried(step, known, many, changes)
+            if way is not None and way.fits:
+                again = " --recompute" if recompute else ""
+                enough = f"--sharding fsdp --gpus {gpus}{again}, the fewest that do"
+                yield replace(way, change=f"{said}{enough}")
+                break
 
 
 def _tried(step: Step, known: Known, placement: Placement, changes: dict[str, Any]) -> Way | None:

@@ -1,7 +1,8 @@
 """Every measured constant of the planner, in one place, and where each is from.
 
-``python benchmarks/planning.py --coefficients`` measures them anew. In the formulas D is the hidden size,
-Q the query heads' size together, G the key heads', I the feed-forward layer's, V the vocabulary.
+``python benchmarks/planning.py --coefficients`` counts ``KEPT`` anew; the others are fitted to the
+peaks that its table shows. In the formulas D is the hidden size, Q the query heads' size together,
+G the key heads', I the feed-forward layer's, V the vocabulary.
 """
 
 from __future__ import annotations
@@ -34,44 +35,45 @@ KEPT: Mapping[tuple[Precision, bool], Kept] = {
     ("float32", False): Kept(hidden=16, query=8, key=8, inner=20, pair=4, normed=8),
     ("bfloat16", False): Kept(hidden=8, query=4, key=4, inner=10, pair=2, normed=6),
 }
-"""By precision, and whether the feed-forward layer is gated. Counted by autograd's hooks over
-``hidden_states``. Gated in float32: each norm keeps its input, the normed input and its result; attention
-queries, keys, values, its result and that result laid out anew; the feed-forward layer the gate before and
-after its function, the other half, and their product. SDPA turns a boolean mask into numbers, once a layer."""
+"""By precision, and whether the feed-forward layer is gated; counted over ``hidden_states``.
+
+Gated in float32: each norm keeps its input, the normed input and its result; attention queries,
+keys, values, its result, and that laid out anew; the feed-forward layer the gate before and after
+its function, the other half, and their product. SDPA turns a boolean mask into numbers, once a
+layer."""
 
 HEAD_KEPT_BYTES = 8
 """For a written token and an entry of the vocabulary: logits and probabilities in float32."""
 HEAD_BACKWARD_BYTES = 12
-"""Beside those in the backward pass, and in place of them in a forward pass: three more of the kind."""
+"""Three more of the kind: beside those in the backward pass, in place of them in a forward pass."""
 CHUNK_TOKENS = 2048
 """Written tokens that reach the vocabulary together (``plaudit.models.forward.token_logprobs``)."""
 
 FORWARD_WIDTHS = 4
-"""A forward pass without gradient holds about as many tensors of a token's widest width at a time."""
+"""Tensors of a token's widest width that a forward pass without gradient holds at a time."""
 
 LIBRARIES_BYTES = 460e6
-"""A process with torch, transformers, peft and the stages imported, before there is a model (CPU)."""
+"""A process on a CPU with torch, transformers, peft and the stages, before there is a model."""
 KERNELS_BYTES: Mapping[Precision, float] = {"float32": 0.0, "bfloat16": 110e6}
-"""What oneDNN keeps compiled for matrix products on a CPU; in bfloat16 it compiles for every shape it meets,
-and grows with how many micro-batches have shapes of their own."""
+"""What oneDNN keeps compiled for matrix products on a CPU: in bfloat16 one for every shape, so
+that it grows with the micro-batches that have shapes of their own."""
 CUDA_BYTES = 0.6e9
 """CUDA's context, its libraries' workspaces and kernels."""
 FRAGMENTED_ONE = 0.15
-"""Share of what a micro-batch allocates and frees that lies idle between blocks of the heap (CPU)."""
+"""Share of what a micro-batch allocates and frees that lies idle in the heap, on a CPU."""
 FRAGMENTED_SEVERAL = 0.75
-"""The same where an update has several micro-batches: gradients that stay are allocated amid the first's
-activations, so that the next's find no holes of their size."""
+"""Added for a second micro-batch of like size, and in part for a smaller one: gradients, which
+stay, are allocated amid the first's activations, whose holes are then too small for the next's."""
 FRAGMENTED_GPU = 0.05
 """The same for torch's allocator on a GPU: on paper, not measured here."""
 USABLE = 0.92
 """Share of a device's memory that a step may be planned to fill."""
 
+RECOMPUTED = 4 / 3
+"""Passes with every layer computed once more in the backward pass, over those without."""
 TRAINING_UTILISATION = 0.40
 """Of the published matrix peak, in training on a named GPU: on paper, not measured here."""
 FORWARD_UTILISATION = 0.50
 """In a forward pass over whole sequences."""
 DECODING_BANDWIDTH = 0.50
 """Of the published memory bandwidth, token by token."""
-
-STARTUP_SECONDS = 8.0
-"""Until libraries are imported and a small model is loaded, on a CPU."""

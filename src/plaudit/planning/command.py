@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ class Asked:
     gpus: int = 1
     sharding: str = "none"
     price_per_hour: float | None = None
-    stated: Stated = Stated()
+    recompute: bool = False
+    stated: Stated = field(default_factory=Stated)
     explain: bool = False
     as_json: bool = False
-    timed: bool = True
 
 
 def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
@@ -45,14 +45,15 @@ def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
     placement = _placement(asked)
     plan = plan_steps(
         steps, placement,
-        stated=asked.stated, price_per_hour=asked.price_per_hour, timed=asked.timed,
+        stated=asked.stated, price_per_hour=asked.price_per_hour,
     )  # fmt: skip
     if asked.as_json:
         print(json.dumps(as_data(plan), indent=2))
         return
     console = Console(soft_wrap=True, highlight=False)
     Console().print(table(plan))
-    console.print(plan.times or "times were not asked for")
+    for line in (plan.times, *on_paper(placement)):
+        console.print(line)
     known = Known(steps=steps, stated=asked.stated)
     for line in _told(plan, steps, known, explain=asked.explain):
         console.print(line, markup=False)
@@ -88,6 +89,14 @@ def step_of_stage(stage: str, overrides: Sequence[str], config: Path | None) -> 
     return (step,)
 
 
+def on_paper(placement: Placement) -> Iterator[str]:
+    """What is planned for that Plaudit does not do yet."""
+    if placement.gpus > 1:
+        yield "on paper: Plaudit's stages train on one device today"
+    if placement.recompute:
+        yield "on paper: Plaudit's stages keep activations; they recompute none today"
+
+
 def is_stage(target: str) -> bool:
     return target in CATALOGUE
 
@@ -101,11 +110,16 @@ def _placement(asked: Asked) -> Placement:
         raise ValueError(f"--gpus: {asked.gpus}: say which with --device, such as h100")
     if asked.sharding == "fsdp" and asked.gpus == 1:
         raise ValueError("--sharding: fsdp cuts among several GPUs; say how many with --gpus")
+    if asked.device == HERE and asked.recompute:
+        raise ValueError("--recompute: on paper only; say for which GPU with --device")
     sharding: Sharding = "fsdp" if asked.sharding == "fsdp" else "none"
-    return Placement(device=device_of(asked.device), gpus=asked.gpus, sharding=sharding)
+    return Placement(
+        device=device_of(asked.device), gpus=asked.gpus, sharding=sharding,
+        recompute=asked.recompute,
+    )  # fmt: skip
 
 
-def _told(plan: Plan, steps: Sequence[Step], known: Known, *, explain: bool):
+def _told(plan: Plan, steps: Sequence[Step], known: Known, *, explain: bool) -> Iterator[str]:
     for step, found in zip(steps, plan.steps, strict=True):
         if not explain and found.fits:
             continue

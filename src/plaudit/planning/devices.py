@@ -42,6 +42,8 @@ class Placement:
     device: Device
     gpus: int = 1
     sharding: Sharding = "none"
+    recompute: bool = False
+    """Keep a layer's input alone and compute the layer again in the backward pass."""
 
     @property
     def shards(self) -> int:
@@ -79,9 +81,9 @@ GPUS: Mapping[str, Device] = {
         _gpu("t4", 16e9 / 2**30, (8.1, 65), 0.32, 16),
     )
 }
-"""Dense matrix peaks (float32 without, bfloat16 with tensor cores, nothing skipped as sparse), memory
-bandwidth, and NVLink's or PCIe's rate in one direction, from the makers' data sheets. T4 has no bfloat16:
-its float16 stands there."""
+"""Dense matrix peaks (float32 without tensor cores, bfloat16 with them, nothing skipped as sparse),
+memory bandwidth, and NVLink's or PCIe's rate in one direction, from the makers' data sheets. T4 has
+no bfloat16: its float16 stands there."""
 
 
 def device_of(name: str) -> Device:

@@ -116,7 +116,7 @@ def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) ->
 
 
 def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
-    found = list(_largest(work, phase))
+    found = list(_largest(work, phase, placement))
     yield from found
     if placement.shards > 1:
         yield from _gathered(work, phase)
@@ -128,11 +128,14 @@ def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
 def _fragmented(phase: Phase, placement: Placement) -> float:
     if not placement.measured:
         return FRAGMENTED_GPU
-    several = phase.kind == "update" and len(phase.batches) > 1
-    return FRAGMENTED_SEVERAL if several else FRAGMENTED_ONE
+    if phase.kind != "update":
+        return FRAGMENTED_ONE
+    sizes = [batch.positions for batch in phase.batches]
+    rest = (sum(sizes) - max(sizes)) / max(sizes)
+    return FRAGMENTED_ONE + FRAGMENTED_SEVERAL * min(1.0, rest)
 
 
-def _largest(work: Work, phase: Phase) -> Iterator[Line]:
+def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
     if phase.sampling is not None:
         sampling, shape = phase.sampling, phase.models[0].shape
         logits = sampling.active * shape.vocab_size
@@ -143,22 +146,28 @@ def _largest(work: Work, phase: Phase) -> Iterator[Line]:
     batch = phase.cut.largest
     for model in phase.models:
         backward = phase.kind == "update" and model.trained
-        yield _activations(model, batch, work.precision, backward=backward)
+        yield _activations(model, batch, work.precision, backward, recompute=placement.recompute)
         if model.head == "language":
             yield _logits(model.shape, batch, backward=backward)
 
 
-def _activations(model: Model, batch: MicroBatch, precision: Precision, *, backward: bool) -> Line:
-    shape, positions = model.shape, batch.positions
+def _activations(
+    model: Model, batch: MicroBatch, precision: Precision, backward: bool, *, recompute: bool
+) -> Line:
+    shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
     if backward:
         total = kept_bytes(shape, batch, precision)
         token = total / shape.layers / positions
-        how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept for the backward pass"
-        return Line(f"activations of the {model.role}", total, how)
+        if not recompute:
+            how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept by autograd"
+            return Line(what, total, how)
+        entered = shape.hidden_size * BYTES[precision]
+        how = f"{positions:,} tokens x ({shape.layers} layers x {entered:,} B + {token:,.0f} B)"
+        return Line(what, positions * (shape.layers * entered + token), how)
     widest = max(shape.intermediate_size, shape.query_size + 2 * shape.key_size, shape.hidden_size)
     size = FORWARD_WIDTHS * BYTES[precision]
     how = f"{positions:,} tokens x {widest:,} x {size} B, one layer at a time"
-    return Line(f"activations of the {model.role}", positions * widest * size, how)
+    return Line(what, positions * widest * size, how)
 
 
 def _logits(shape: Shape, batch: MicroBatch, *, backward: bool) -> Line:

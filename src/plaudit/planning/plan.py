@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from plaudit.config import Config
 from plaudit.pipeline import Step
 from plaudit.planning.arithmetic import phase_flops
 from plaudit.planning.calibration import MeasuredClock
@@ -82,37 +81,23 @@ def plan_steps(
     *,
     stated: Stated | None = None,
     price_per_hour: float | None = None,
-    timed: bool = True,
 ) -> Plan:
     """Predict every step.
-
-    Args:
-        timed: measure or reckon times; without, only memory and arithmetic.
 
     Raises:
         ValueError: a model's sizes cannot be known, or data cannot be read.
     """
     known = Known(steps=steps, stated=stated or Stated())
-    clock = clock_of(placement) if timed else None
+    clock: Clock = MeasuredClock() if placement.measured else PaperClock(placement)
     return Plan(
         steps=tuple(_step(step, known, placement, clock) for step in steps),
         placement=placement,
-        times=clock.said if clock else "",
+        times=clock.said,
         price_per_hour=price_per_hour,
     )
 
 
-def clock_of(placement: Placement) -> Clock:
-    return MeasuredClock() if placement.measured else PaperClock(placement)
-
-
-def memory_of(stage: str, config: Config, known: Known, placement: Placement) -> Memory | None:
-    """A step's peak under other options or on other devices, by the same arithmetic."""
-    work = work_of(stage, config, known)
-    return None if work is None else peak_memory(work, placement)
-
-
-def _step(step: Step, known: Known, placement: Placement, clock: Clock | None) -> StepPlan:
+def _step(step: Step, known: Known, placement: Placement, clock: Clock) -> StepPlan:
     try:
         work = work_of(step.stage, step.config, known)
     except ValueError as error:
@@ -130,9 +115,9 @@ def _step(step: Step, known: Known, placement: Placement, clock: Clock | None) -
     )
 
 
-def _phases(work: Work, clock: Clock | None) -> Iterator[PhasePlan]:
+def _phases(work: Work, clock: Clock) -> Iterator[PhasePlan]:
     for phase in work.phases:
-        seconds = clock.seconds(phase, work.precision) if clock else 0.0
+        seconds = clock.seconds(phase, work.precision)
         yield PhasePlan(phase=phase, flops=phase_flops(phase), seconds=seconds)
 
 

@@ -94,9 +94,10 @@ def duration(seconds: float | None) -> str:
 def _heading(plan: Plan) -> str:
     placement = plan.placement
     many = f"{placement.gpus} x " if placement.gpus > 1 else ""
-    cut = ", weights and optimiser sharded (fsdp)" if placement.shards > 1 else ""
-    each = size(placement.device.memory_bytes)
-    return f"Planned for {many}{placement.device.name} ({each}{' each' if many else ''}{cut})"
+    cut = ", sharded (fsdp)" if placement.shards > 1 else ""
+    again = ", activations recomputed" if placement.recompute else ""
+    each = f"{size(placement.device.memory_bytes)}{' each' if many else ''}"
+    return f"Planned for {many}{placement.device.name} ({each}{cut}{again})"
 
 
 def _row(plan: Plan, step: StepPlan) -> list[str]:
@@ -106,7 +107,7 @@ def _row(plan: Plan, step: StepPlan) -> list[str]:
     cost = plan.cost(step.seconds)
     return [
         step.name,
-        f"{first.name} ({quantity(first.parameters)})",
+        f"{first.name.rstrip('/').split('/')[-1]} ({quantity(first.parameters)})",
         size(step.memory.peak_bytes),
         "yes" if step.fits else "[bold red]no[/]",
         quantity(step.tokens),

@@ -11,6 +11,7 @@ from plaudit.planning.coefficients import (
     BYTES,
     DECODING_BANDWIDTH,
     FORWARD_UTILISATION,
+    RECOMPUTED,
     TRAINING_UTILISATION,
 )
 from plaudit.planning.devices import Placement
@@ -40,17 +41,26 @@ class PaperClock:
     def said(self) -> str:
         device = self.placement.device.name
         return (
-            f"on paper: {device}'s published figures, {TRAINING_UTILISATION:.0%} of its matrix peak in "
-            f"training, {FORWARD_UTILISATION:.0%} in scoring, {DECODING_BANDWIDTH:.0%} of its memory "
-            "bandwidth in sampling"
+            f"on paper: {device}'s published figures, {TRAINING_UTILISATION:.0%} of its matrix "
+            f"peak in training, {FORWARD_UTILISATION:.0%} in scoring, {DECODING_BANDWIDTH:.0%} of "
+            "its memory bandwidth in sampling"
         )
 
     def seconds(self, phase: Phase, precision: Precision) -> float:
         if phase.sampling is not None:
             return sum(self._sampling(m, phase.sampling, precision) for m in phase.models)
         share = TRAINING_UTILISATION if phase.kind == "update" else FORWARD_UTILISATION
-        computing = phase_flops(phase) / (self._peak(precision) * share * self.placement.gpus)
+        flops = phase_flops(phase) * (RECOMPUTED if self._again(phase) else 1.0)
+        # A device without a micro-batch of its own in the last round waits for the others.
+        rounds = self._rounds(phase)
+        computing = flops * rounds / len(phase.batches) / (self._peak(precision) * share)
         return max(computing, self._exchanging(phase, precision)) + self._stepping(phase, precision)
+
+    def _again(self, phase: Phase) -> bool:
+        return self.placement.recompute and phase.kind == "update"
+
+    def _rounds(self, phase: Phase) -> int:
+        return -(-len(phase.batches) // self.placement.gpus)
 
     def _peak(self, precision: Precision) -> float:
         return self.placement.device.flops_per_s[precision]
@@ -83,10 +93,9 @@ class PaperClock:
         if placement.shards == 1:
             learned = sum(model.learned for model in phase.models) if phase.updates else 0
             return 2 * share * learned * size / placement.device.link_bytes_per_s
-        rounds = max(1, -(-len(phase.batches) // placement.gpus))
         times = {True: 3, False: 1}
         moved = sum(times[m.trained and phase.kind == "update"] * m.weights for m in phase.models)
-        return rounds * share * moved * size / placement.device.link_bytes_per_s
+        return self._rounds(phase) * share * moved * size / placement.device.link_bytes_per_s
 
     def _stepping(self, phase: Phase, precision: Precision) -> float:
         """AdamW reads and writes masters, moments and weights, and reads gradients."""
