@@ -123,6 +123,7 @@ def predict(task: str, model: str, precision: str) -> dict[str, float]:
     prepare_process()
     work = Work(task=task, model=model, precision=precision, steps=STEPS)  # pyright: ignore
     stage, config = config_of(work, Files(work.directory))
+    config = config.model_copy(update={"dataset": str(worked_on(work, config))})
     step = Step(
         name=task, stage=stage, module=stage_module(stage), config=config,
         output=Path("runs/planned"), after=(),
@@ -134,6 +135,16 @@ def predict(task: str, model: str, precision: str) -> dict[str, float]:
         one.seconds * ((one.phase.calls or 0) / steps if steps else 1) for one in plan.phases
     )
     return {"peak_mb": plan.memory.peak_bytes / 1e6, "seconds": seconds}
+
+
+def worked_on(work: Work, config: Any) -> Path:
+    """The rows that the steps take, alone: the others are of other lengths."""
+    source = Path(config.dataset)
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = work.order(len(lines))
+    file = source.with_name(f"planned-{work.task}.jsonl")
+    file.write_text("".join(lines[row] for row in rows), encoding="utf-8")
+    return file
 
 
 def config_of(work: Work, files: Files) -> tuple[str, Config]:
