@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,23 +172,20 @@ def coefficients() -> Iterator[str]:
             yield f"{name}, {precision}: in use  {used}"
 
 
-def count_kept(config: type[hf.PretrainedConfig], precision: Precision) -> Kept:
+def count_kept(config: Callable[..., hf.PretrainedConfig], precision: Precision) -> Kept:
     """Least squares over models of several widths; the norms of queries and keys stand apart."""
     rows, kept = [], []
     for hidden, head, heads, shared, inner in WIDTHS:
         for tokens in (32, 64):
-            sizes = {"head_dim": head} if config is not hf.GPTNeoXConfig else {}
-            size = head if sizes else hidden // heads
-            made = [
-                config(
-                    vocab_size=64, hidden_size=hidden, intermediate_size=inner,
-                    num_hidden_layers=layers, num_attention_heads=heads,
-                    num_key_value_heads=shared, pad_token_id=0, **sizes,
-                )
-                for layers in (1, 2)
-            ]  # fmt: skip
+            grouped = config is not hf.GPTNeoXConfig
+            size, keys = (head, shared) if grouped else (hidden // heads, heads)
+            own = {"head_dim": head, "num_key_value_heads": shared} if grouped else {}
+            sizes: dict[str, Any] = {
+                "vocab_size": 64, "hidden_size": hidden, "intermediate_size": inner,
+                "num_attention_heads": heads, "pad_token_id": 0, **own,
+            }  # fmt: skip
+            made = [config(num_hidden_layers=layers, **sizes) for layers in (1, 2)]
             shallow, deep = (kept_bytes(one, precision, tokens) for one in made)
-            keys = shared if sizes else heads
             rows.append([hidden, heads * size, keys * size, inner, tokens, heads])
             kept.append((deep - shallow) / tokens)
     found, *_ = np.linalg.lstsq(np.array(rows, float), np.array(kept), rcond=None)

@@ -19,11 +19,12 @@ from plaudit.planning.advice import ways
 from plaudit.planning.arithmetic import pass_flops, sampling_flops
 from plaudit.planning.coefficients import KEPT
 from plaudit.planning.devices import Placement, device_of
+from plaudit.planning.known import Known
 from plaudit.planning.memory import kept_bytes as planned_kept_bytes
 from plaudit.planning.memory import peak_memory
 from plaudit.planning.rows import MicroBatch, Row, cut
 from plaudit.planning.shapes import Shape, count, shape_of
-from plaudit.planning.stages import Known, work_of
+from plaudit.planning.stages import work_of
 from plaudit.planning.work import Model, Sampling
 from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
 

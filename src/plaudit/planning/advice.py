@@ -9,8 +9,9 @@ from typing import Any
 from plaudit.config import make_config
 from plaudit.pipeline import Step
 from plaudit.planning.devices import Placement
+from plaudit.planning.known import Known
 from plaudit.planning.memory import peak_memory
-from plaudit.planning.stages import Known, work_of
+from plaudit.planning.stages import work_of
 
 ADAPTER_RANK = 16
 LEAST: Mapping[str, int] = {"micro_batch_tokens": 256, "sampling_slots": 4, "num_generations": 2}

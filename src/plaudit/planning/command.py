@@ -16,9 +16,9 @@ from plaudit.pipeline import Step, read_recipe, stage_module
 from plaudit.planning.advice import ways
 from plaudit.planning.data import Stated
 from plaudit.planning.devices import HERE, Placement, Sharding, device_of
+from plaudit.planning.known import Known
 from plaudit.planning.plan import Plan, plan_steps
 from plaudit.planning.show import as_data, explanation, table, ways_line
-from plaudit.planning.stages import Known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,9 @@ from plaudit.planning.arithmetic import phase_flops
 from plaudit.planning.calibration import MeasuredClock
 from plaudit.planning.data import Stated
 from plaudit.planning.devices import Placement
+from plaudit.planning.known import Known
 from plaudit.planning.memory import Memory, peak_memory
-from plaudit.planning.stages import Known, work_of
+from plaudit.planning.stages import work_of
 from plaudit.planning.timing import Clock, PaperClock
 from plaudit.planning.work import Phase, Work
 
