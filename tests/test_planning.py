@@ -69,7 +69,8 @@ def test_a_scalar_model_and_an_adapter_are_counted_as_they_are_built(family: str
     assert Model(role="policy", shape=shape, trained=True, lora_r=2).learned == learned
 
 
-def test_a_model_without_sizes_is_refused() -> None:
+def test_a_model_without_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"no published sizes; did you mean Qwen/Qwen2\.5-7B"):
         shape_of("Qwen/Qwen2.5-7C")
 
@@ -212,6 +213,19 @@ def test_data_on_disk_is_tokenised_and_the_rest_is_said_to_be_stated() -> None:
     assert assumed is not None and assumed.steps is None
     assert assumed.lengths.rows == (Row.alike(100, 50),)
     assert "as stated" in assumed.lengths.said
+
+
+def test_data_that_a_step_is_yet_to_write_is_expected_of_that_step() -> None:
+    recipe = HERE / "src" / "plaudit" / "recipes" / "raft.yaml"
+    steps = steps_of_recipe(recipe, ["output=runs/never"])
+    known, by_name = Known(steps=steps, stated=Stated()), {step.name: step for step in steps}
+    sample, raft = (
+        work_of(step.stage, step.config, known) for step in (by_name["sample"], by_name["raft"])
+    )
+    assert sample is not None and raft is not None
+    assert raft.lengths.count == sample.lengths.count and raft.steps
+    assert raft.lengths.said.startswith("what sample may write at most, 1 of a prompt")
+    assert {len(row.responses) for row in raft.lengths.rows} == {1}
 
 
 def test_what_is_unknown_is_said_to_be() -> None:

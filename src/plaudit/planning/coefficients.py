@@ -32,15 +32,15 @@ class Kept:
 KEPT: Mapping[tuple[Precision, bool], Kept] = {
     ("float32", True): Kept(hidden=24, query=8, key=8, inner=16, pair=4, normed=8),
     ("bfloat16", True): Kept(hidden=16, query=4, key=4, inner=8, pair=2, normed=6),
-    ("float32", False): Kept(hidden=16, query=8, key=8, inner=20, pair=4, normed=8),
-    ("bfloat16", False): Kept(hidden=8, query=4, key=4, inner=10, pair=2, normed=6),
+    ("float32", False): Kept(hidden=16, query=12, key=12, inner=8, pair=4, normed=8),
+    ("bfloat16", False): Kept(hidden=8, query=6, key=6, inner=4, pair=2, normed=6),
 }
 """By precision, and whether the feed-forward layer is gated; counted over ``hidden_states``.
 
 Gated in float32: each norm keeps its input, the normed input and its result; attention queries,
 keys, values, its result, and that laid out anew; the feed-forward layer the gate before and after
 its function, the other half, and their product. SDPA turns a boolean mask into numbers, once a
-layer."""
+layer. Not gated: counted on GPT-NeoX; GPT-2's own form of GELU keeps more than that."""
 
 HEAD_KEPT_BYTES = 8
 """For a written token and an entry of the vocabulary: logits and probabilities in float32."""
@@ -75,5 +75,9 @@ TRAINING_UTILISATION = 0.40
 """Of the published matrix peak, in training on a named GPU: on paper, not measured here."""
 FORWARD_UTILISATION = 0.50
 """In a forward pass over whole sequences."""
+LAUNCHED = 30
+"""Kernels of a layer in a forward pass, none of them fused or captured in a graph."""
+LAUNCH_SECONDS = 6e-6
+"""Of each: what small models take however fast the GPU is."""
 DECODING_BANDWIDTH = 0.50
 """Of the published memory bandwidth, token by token."""

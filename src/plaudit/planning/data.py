@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from plaudit.formats import (
     Portion,
@@ -25,6 +25,13 @@ T = TypeVar("T")
 NANO = "plaudit/nano"
 
 
+class Found(NamedTuple):
+    """All rows of a data set counted, and the lengths of some."""
+
+    count: int
+    rows: list[Row]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stated:
     """What the user says of data that cannot be read; None where nothing was said."""
@@ -40,31 +47,34 @@ class Reader:
 
     Args:
         tokenizer: of which model; None where the model's own cannot be had.
+        kept: filled as data is read.
     """
 
     tokenizer: str | None
     stated: Stated
+    kept: dict[tuple, Found]
+    """What was read already."""
 
     def demonstrations(self, dataset: str, portion: Portion, max_length: int) -> Lengths:
-        def read() -> tuple[int, list[Row]]:
+        def read() -> Found:
             rows = load_demonstrations(dataset, portion=portion)
-            return len(rows), self._rows(rows, demonstration_tree)
+            return Found(len(rows), self._rows(rows, demonstration_tree))
 
-        return self._within(dataset, read, max_length, branches=1)
+        return self._within(("demonstrations", dataset, portion), read, max_length, branches=1)
 
     def judged(self, dataset: str, portion: Portion, max_length: int) -> Lengths:
-        def read() -> tuple[int, list[Row]]:
+        def read() -> Found:
             rows = load_judged(dataset, portion=portion)
-            return len(rows), self._rows(rows, judged_tree)
+            return Found(len(rows), self._rows(rows, judged_tree))
 
-        return self._within(dataset, read, max_length, branches=2)
+        return self._within(("judged", dataset, portion), read, max_length, branches=2)
 
     def stepped(self, dataset: str, portion: Portion, max_length: int, separator: str) -> Lengths:
-        def read() -> tuple[int, list[Row]]:
+        def read() -> Found:
             rows = load_stepped(dataset, portion=portion)
-            return len(rows), self._rows(rows, lambda r, to: stepped_tree(r, to, separator))
+            return Found(len(rows), self._rows(rows, lambda r, to: stepped_tree(r, to, separator)))
 
-        return self._within(dataset, read, max_length, branches=1)
+        return self._within(("stepped", dataset, portion), read, max_length, branches=1)
 
     def prompts(
         self, dataset: str, portion: Portion, config: Any, *, responses: int, most: int = 0
@@ -74,35 +84,43 @@ class Reader:
         response = min(self.stated.response_tokens or limit, limit)
         written = f"responses of {response} tokens ({self._of_responses()})"
 
-        def read() -> tuple[int, list[Row]]:
+        def read() -> Found:
             found = load_prompts(dataset, portion=portion)
             picked = _spread(found)
             lengths = [len(self._renderer().prompt(one.content)) for one in picked]
-            rows = [Row.alike(n, response, responses) for n in lengths]
-            return len(found), [row for row in rows if row.prompt <= config.max_prompt_length]
+            return Found(len(found), [Row.alike(n, 1) for n in lengths])
 
-        if (known := self._read(dataset, read)) is None:
+        known = self._read(("prompts", dataset, portion), read)
+        if known is None:
             prompt = min(self.stated.prompt_tokens or config.max_prompt_length, config.max_prompt_length)  # noqa: E501  # fmt: skip
             said = f"prompts of {prompt} tokens ({self._of_prompts()}), {written}"
             rows = (Row.alike(prompt, response, responses),)
             return Lengths(rows=rows, count=self.stated.rows, said=said)
-        count = min(known[0], most) if most else known[0]
-        said = f"{dataset}: {len(known[1])} of {count} prompts tokenised; {written}"
-        return Lengths(rows=tuple(known[1]), count=count, said=said)
+        lengths = [r.prompt for r in known.rows if r.prompt <= config.max_prompt_length]
+        if not lengths:
+            raise ValueError(
+                f"max_prompt_length={config.max_prompt_length}: none of {len(known.rows)} prompts "
+                f"tried of {dataset} fits"
+            )
+        count = round(known.count * len(lengths) / len(known.rows))
+        count = min(count, most) if most else count
+        said = f"{dataset}: {len(known.rows)} of {known.count} prompts tokenised; {written}"
+        rows = tuple(Row.alike(n, response, responses) for n in lengths)
+        return Lengths(rows=rows, count=count, said=said)
 
     def _within(
         self,
-        dataset: str,
-        read: Callable[[], tuple[int, list[Row]]],
+        key: tuple,
+        read: Callable[[], Found],
         max_length: int,
         *,
         branches: int,
     ) -> Lengths:
         """The rows that are not left out for their length, or rows as long as was stated."""
-        found = self._read(dataset, read)
+        found = self._read(key, read)
         if found is None:
             return self._assumed(max_length, branches)
-        count, rows = found
+        (count, rows), dataset = found, key[1]
         kept = [row for row in rows if row.longest <= max_length]
         if not kept:
             raise ValueError(f"max_length={max_length}: none of {len(rows)} rows tried of {dataset} fits")  # noqa: E501  # fmt: skip
@@ -125,11 +143,18 @@ class Reader:
     def _of_responses(self) -> str:
         return "as stated" if self.stated.response_tokens else "the most that the options allow"
 
-    def _read(
-        self, dataset: str, read: Callable[[], tuple[int, list[Row]]]
-    ) -> tuple[int, list[Row]] | None:
-        """None where the data is on the hub or yet to be written, or nothing tokenises it."""
-        return read() if self.tokenizer is not None and on_disk(dataset) else None
+    def _read(self, key: tuple, read: Callable[[], Found]) -> Found | None:
+        """None where the data is on the hub or yet to be written, or nothing tokenises it.
+
+        Args:
+            key: what the data is read as, its name, and its portion.
+        """
+        if self.tokenizer is None or not on_disk(key[1]):
+            return None
+        key = (self.tokenizer, *key)
+        if key not in self.kept:
+            self.kept[key] = read()
+        return self.kept[key]
 
     def _rows(self, records: Sequence[T], tree: Callable[[T, Renderer], Any]) -> list[Row]:
         renderer = self._renderer()

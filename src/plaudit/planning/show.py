@@ -18,10 +18,11 @@ UNKNOWN = "unknown"
 def table(plan: Plan) -> Table:
     """One row a step, and the totals."""
     found = Table(title=_heading(plan), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    columns = ["step", "model", "peak memory", "fits", "tokens", "FLOPs", "time"]
+    columns = ["step", "model", "memory", "fits", "tokens", "FLOPs", "time"]
     columns += ["cost"] if plan.price_per_hour is not None else []
     for column in columns:
-        found.add_column(column, justify="left" if column in ("step", "model") else "right")
+        left = column in ("step", "model")
+        found.add_column(column, justify="left" if left else "right", overflow="fold")
     for step in plan.steps:
         found.add_row(*_row(plan, step), end_section=step is plan.steps[-1])
     found.add_row(*_totals(plan), style="bold")
@@ -107,7 +108,7 @@ def _row(plan: Plan, step: StepPlan) -> list[str]:
     cost = plan.cost(step.seconds)
     return [
         step.name,
-        f"{first.name.rstrip('/').split('/')[-1]} ({quantity(first.parameters)})",
+        f"{_short(first.name)} {quantity(first.parameters).replace(' ', '')}",
         size(step.memory.peak_bytes),
         "yes" if step.fits else "[bold red]no[/]",
         quantity(step.tokens),
@@ -115,6 +116,11 @@ def _row(plan: Plan, step: StepPlan) -> list[str]:
         duration(step.seconds),
         *([UNKNOWN if cost is None else f"{cost:,.2f}"] if plan.price_per_hour is not None else []),
     ]
+
+
+def _short(name: str) -> str:
+    """A path's or a hub name's last part."""
+    return name.rstrip("/").split("/")[-1]
 
 
 def _totals(plan: Plan) -> list[str]:

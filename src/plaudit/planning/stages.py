@@ -27,16 +27,22 @@ def work_of(stage: str, config: Config, known: Known) -> Work | None:
 
 def _sft(config: Any, known: Known) -> Work:
     policy = learned(config, known)
-    lengths = known.reader(config.model).demonstrations(
-        config.dataset, config.portion, config.max_length
-    )
+    lengths = known.expected(config.dataset, branches=1) or known.reader(
+        config.model
+    ).demonstrations(config.dataset, config.portion, config.max_length)
     return _fitted(config, (policy,), lengths)
 
 
 def _reward(config: Any, known: Known) -> Work:
     model = learned(config, known, role="reward", scalar=True)
-    lengths = known.reader(config.model).judged(config.dataset, config.portion, config.max_length)
+    lengths = _judged(config, known)
     return _fitted(config, (model,), lengths)
+
+
+def _judged(config: Any, known: Known) -> Lengths:
+    return known.expected(config.dataset, branches=2) or known.reader(config.model).judged(
+        config.dataset, config.portion, config.max_length
+    )
 
 
 def _process(config: Any, known: Known) -> Work:
@@ -49,7 +55,7 @@ def _process(config: Any, known: Known) -> Work:
 
 def _preference(config: Any, known: Known) -> Work:
     policy = learned(config, known)
-    lengths = known.reader(config.model).judged(config.dataset, config.portion, config.max_length)
+    lengths = _judged(config, known)
     whole = any("policy.reference_kl" in term.row.needs for term in config.terms)
     apart = not config.lora_r and (config.moving_reference or whole)
     reference = Model(role="reference", shape=policy.shape, shared=not apart)

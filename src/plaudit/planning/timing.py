@@ -11,6 +11,8 @@ from plaudit.planning.coefficients import (
     BYTES,
     DECODING_BANDWIDTH,
     FORWARD_UTILISATION,
+    LAUNCH_SECONDS,
+    LAUNCHED,
     RECOMPUTED,
     TRAINING_UTILISATION,
 )
@@ -54,7 +56,8 @@ class PaperClock:
         # A device without a micro-batch of its own in the last round waits for the others.
         rounds = self._rounds(phase)
         computing = flops * rounds / len(phase.batches) / (self._peak(precision) * share)
-        return max(computing, self._exchanging(phase, precision)) + self._stepping(phase, precision)
+        passing = max(computing, rounds * _launching(phase), self._exchanging(phase, precision))
+        return passing + self._stepping(phase, precision)
 
     def _again(self, phase: Phase) -> bool:
         return self.placement.recompute and phase.kind == "update"
@@ -78,7 +81,9 @@ class PaperClock:
         active = sampling.active / (1 if together > 1 else gpus)
         keys = 2 * shape.layers * shape.key_size * sampling.context * active
         read = (model.weights + keys) * size / together
-        return before + sampling.decoding_steps * read / (device.bytes_per_s * DECODING_BANDWIDTH)
+        reading = read / (device.bytes_per_s * DECODING_BANDWIDTH)
+        token = max(reading, LAUNCHED * LAUNCH_SECONDS * shape.layers)
+        return before + sampling.decoding_steps * token
 
     def _exchanging(self, phase: Phase, precision: Precision) -> float:
         """Of one call, hidden behind the computing where that takes longer.
@@ -104,3 +109,10 @@ class PaperClock:
         learned = sum(model.learned for model in phase.models) / self.placement.shards
         moved = learned * (28 + BYTES[precision])
         return moved / self.placement.device.bytes_per_s
+
+
+def _launching(phase: Phase) -> float:
+    """Of one micro-batch."""
+    passes = [3 if phase.kind == "update" and model.trained else 1 for model in phase.models]
+    layers = sum(p * m.shape.layers for p, m in zip(passes, phase.models, strict=True))
+    return LAUNCHED * LAUNCH_SECONDS * layers
