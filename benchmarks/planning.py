@@ -1,0 +1,270 @@
+"""What `plaudit plan` predicts beside what is measured, and the coefficients it predicts with.
+
+    python benchmarks/planning.py                         # the table, to RESULTS.md
+    python benchmarks/planning.py --tasks sft,dpo --models 6m --repeats 1
+    python benchmarks/planning.py --coefficients          # what autograd keeps, counted anew
+
+Every prediction and every measurement is made in a process of its own, with the rows, settings and
+number of threads that the suite's runs have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers as hf
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.plaudit_side import _rl_config, _training
+from benchmarks.results import machine
+from benchmarks.suite import HERE, run_json
+from benchmarks.workload import BETA, MODELS, Files, Work, ensure_made
+from plaudit.config import Config
+from plaudit.models import collate, hidden_states
+from plaudit.models.attention import share_keys
+from plaudit.models.loading import Precision, as_dtype
+from plaudit.pipeline import Step, stage_module
+from plaudit.planning import plan_steps
+from plaudit.planning.coefficients import KEPT, Kept
+from plaudit.planning.devices import Placement, here
+from plaudit.runtime import prepare_process, quiet
+from plaudit.stages import preference, reward, sft
+from plaudit.text import Tokens, Tree
+
+TASKS = ("sft", "reward", "dpo", "grpo", "ppo")
+STEPS = 3
+BEGIN, END = "<!-- planning -->", "<!-- end of planning -->"
+COLUMNS = (
+    "task", "model", "precision", "memory, MB: planned", "measured", "ratio",
+    "step, s: planned", "measured", "ratio",
+)  # fmt: skip
+WIDTHS: tuple[tuple[int, int, int, int, int], ...] = (
+    (32, 8, 4, 2, 48), (64, 8, 4, 2, 48), (32, 16, 4, 2, 48),
+    (32, 8, 4, 2, 96), (32, 8, 4, 1, 48), (48, 8, 8, 2, 80),
+)  # fmt: skip
+"""Hidden size, a head's size, heads, key heads, inner size; no two of them in one proportion."""
+
+
+class Case(NamedTuple):
+    task: str
+    model: str
+    precision: str
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["--task", self.task, "--model", self.model, "--precision", self.precision]
+
+
+class Found(NamedTuple):
+    """Medians of one case."""
+
+    case: Case
+    planned: tuple[float, float]
+    """Peak in MB, seconds of a step."""
+    measured: tuple[float, float]
+
+    def line(self) -> str:
+        cells: list[str] = list(self.case)
+        for planned, measured, form in zip(
+            self.planned, self.measured, (".0f", ".2f"), strict=True
+        ):
+            cells += [f"{planned:{form}}", f"{measured:{form}}", f"{planned / measured:.2f}"]
+        return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    options = parse()
+    if options.coefficients:
+        for line in coefficients():
+            print(line, flush=True)
+    elif options.predict:
+        print(json.dumps(predict(options.task, options.model, options.precision)))
+    else:
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and plan every case in turn, and write the section after each."""
+    found: list[Found] = []
+    for model in options.models.split(","):
+        for precision in options.precisions.split(","):
+            for task in options.tasks.split(","):
+                found.append(compare(Case(task, model, precision), options.repeats))
+                print(found[-1].line(), flush=True)
+                write(options.results, found, options.repeats)
+
+
+def compare(case: Case, repeats: int) -> Found:
+    """Medians over repeats in which planning and measuring take turns."""
+    ensure_made(Work(task=case.task, model=case.model))  # pyright: ignore[reportArgumentType]
+    planned, measured = [], []
+    for _ in range(repeats):
+        command = [sys.executable, str(HERE / "planning.py"), "--predict", *case.arguments]
+        planned.append(_whole(run_json(command, {})))
+        side = [sys.executable, str(HERE / "run.py"), *case.arguments, "--json"]
+        done = _whole(run_json([*side, "--steps", str(STEPS)], {}))
+        seconds = statistics.median(done["step_seconds"][1:])
+        measured.append({"peak_mb": done["peak_rss_mb"], "seconds": seconds})
+    return Found(case, _medians(planned), _medians(measured))
+
+
+def predict(task: str, model: str, precision: str) -> dict[str, float]:
+    """Peak and seconds of a step, as ``plaudit plan`` says them of the same config."""
+    quiet()
+    prepare_process()
+    work = Work(task=task, model=model, precision=precision, steps=STEPS)  # pyright: ignore
+    stage, config = config_of(work, Files(work.directory))
+    config = config.model_copy(update={"dataset": str(worked_on(work, config))})
+    step = Step(
+        name=task, stage=stage, module=stage_module(stage), config=config,
+        output=Path("runs/planned"), after=(),
+    )  # fmt: skip
+    [plan] = plan_steps((step,), Placement(device=here())).steps
+    assert plan.memory is not None and plan.work is not None, "every task's stage is planned"
+    steps = plan.work.steps if stage == "rl" else None
+    seconds = sum(
+        one.seconds * ((one.phase.calls or 0) / steps if steps else 1) for one in plan.phases
+    )
+    return {"peak_mb": plan.memory.peak_bytes / 1e6, "seconds": seconds}
+
+
+def worked_on(work: Work, config: Any) -> Path:
+    """The rows that the steps take, alone: the others are of other lengths."""
+    source = Path(config.dataset)
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = work.order(len(lines))
+    file = source.with_name(f"planned-{work.task}.jsonl")
+    file.write_text("".join(lines[row] for row in rows), encoding="utf-8")
+    return file
+
+
+def config_of(work: Work, files: Files) -> tuple[str, Config]:
+    """The stage of a task, and the config that the suite's side runs it with."""
+    if work.task in ("grpo", "ppo"):
+        return "rl", _rl_config(work, files)
+    if work.task == "reward":
+        said = _training(work, files.reward)
+        return "reward", reward.RewardConfig(dataset=str(files.pairs), **said)
+    said = _training(work, files.policy)
+    if work.task == "sft":
+        return "sft", sft.SFTConfig(dataset=str(files.demonstrations), **said)
+    return "preference", preference.PreferenceConfig(
+        dataset=str(files.pairs), beta=BETA["dpo"], **said
+    )
+
+
+def coefficients() -> Iterator[str]:
+    """Counted anew beside those in use, by family and precision."""
+    for name, config in (("llama", hf.LlamaConfig), ("gpt_neox", hf.GPTNeoXConfig)):
+        for precision in ("float32", "bfloat16"):
+            counted = count_kept(config, precision)
+            used = KEPT[precision, name == "llama"]
+            yield f"{name}, {precision}: counted {counted}"
+            yield f"{name}, {precision}: in use  {used}"
+
+
+def count_kept(config: Callable[..., hf.PretrainedConfig], precision: Precision) -> Kept:
+    """Least squares over models of several widths; the norms of queries and keys stand apart."""
+    rows, kept = [], []
+    for hidden, head, heads, shared, inner in WIDTHS:
+        for tokens in (32, 64):
+            grouped = config is not hf.GPTNeoXConfig
+            size, keys = (head, shared) if grouped else (hidden // heads, heads)
+            own = {"head_dim": head, "num_key_value_heads": shared} if grouped else {}
+            sizes: dict[str, Any] = {
+                "vocab_size": 64, "hidden_size": hidden, "intermediate_size": inner,
+                "num_attention_heads": heads, "pad_token_id": 0, **own,
+            }  # fmt: skip
+            made = [config(num_hidden_layers=layers, **sizes) for layers in (1, 2)]
+            shallow, deep = (kept_bytes(one, precision, tokens) for one in made)
+            rows.append([hidden, heads * size, keys * size, inner, tokens, heads])
+            kept.append((deep - shallow) / tokens)
+    found, *_ = np.linalg.lstsq(np.array(rows, float), np.array(kept), rcond=None)
+    named = [round(float(value), 2) for value in found]
+    return Kept(
+        hidden=named[0], query=named[1], key=named[2], inner=named[3], pair=named[4],
+        normed=KEPT[precision, True].normed,
+    )  # fmt: skip
+
+
+def kept_bytes(config: hf.PretrainedConfig, precision: Precision, tokens: int) -> int:
+    """Bytes that autograd keeps of one row with two branches, weights left out."""
+    model = hf.AutoModelForCausalLM.from_config(config)
+    as_dtype(model, precision)
+    share_keys(model)
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    part = np.ones(tokens // 4, dtype=np.int32)
+    branch = Tokens(ids=part, mask=part > 0)
+    tree = Tree(id="counted", prompt_P=np.tile(part, 2), branches=(branch, branch))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        _held = hidden_states(model.eval(), collate([tree], layout="tree"))
+    return sum(found.values())
+
+
+def write(file: Path, found: Sequence[Found], repeats: int) -> None:
+    """Write this section anew; the rest of the file stays."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    before, _, rest = text.partition(BEGIN)
+    parts = [before.rstrip("\n"), "", f"{BEGIN}\n{section(found, repeats)}\n{END}"]
+    after = rest.partition(END)[2].strip("\n")
+    file.write_text("\n".join([*parts, "", after]).strip("\n") + "\n", encoding="utf-8")
+
+
+def section(found: Sequence[Found], repeats: int) -> str:
+    about = (
+        f"`python benchmarks/planning.py`. {machine()}; {torch.get_num_threads()} threads. Medians "
+        f"of {repeats}; planned and measured in turn, each in a process of its own. Memory is the\n"
+        f"process's peak over {STEPS} steps, time the median of the steps after the first."
+    )
+    head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join(["## Planning", "", about, "", *head, *(one.line() for one in found)])
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--tasks", default=",".join(TASKS))
+    add("--models", default="toy,6m,30m")
+    add("--precisions", default="float32,bfloat16")
+    add("--repeats", type=int, default=3)
+    add("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"))
+    add("--coefficients", action="store_true", help="count what autograd keeps")
+    add("--predict", action="store_true", help="plan one case, as one line of JSON")
+    add("--task", choices=TASKS, default="sft")
+    add("--model", choices=MODELS, default="6m")
+    add("--precision", choices=("float32", "bfloat16"), default="float32")
+    return parser.parse_args()
+
+
+def _medians(found: Sequence[dict[str, float]]) -> tuple[float, float]:
+    peak, seconds = (statistics.median(one[k] for one in found) for k in ("peak_mb", "seconds"))
+    return peak, seconds
+
+
+def _whole(found: dict[str, Any]) -> dict[str, Any]:
+    if "failed" in found:
+        raise ValueError(found["failed"])
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Which setting to change: others, each with the memory it would give by the same arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plaudit.config import make_config
+from plaudit.pipeline import Step
+from plaudit.planning.devices import Placement
+from plaudit.planning.known import Known
+from plaudit.planning.memory import peak_memory
+from plaudit.planning.stages import work_of
+
+ADAPTER_RANK = 16
+LEAST: Mapping[str, int] = {"micro_batch_tokens": 256, "sampling_slots": 4, "num_generations": 2}
+"""Settings that are halved, and where that ends. Fewer responses to a prompt make shorter rows, but
+change what is learned."""
+GPU_COUNTS = (*range(2, 17), *range(24, 129, 8), 192, 256, 384, 512, 1024)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """One change, and the peak of a device with it."""
+
+    change: str
+    peak_bytes: float
+    fits: bool
+
+
+def ways(step: Step, known: Known, placement: Placement) -> list[Way]:
+    """Changes that lower a step's peak: settings one by one, all of them, and more devices."""
+    singles = list(_settings(step, known, placement))
+    found = [_tried(step, known, placement, changes) for changes in singles]
+    together = {k: v for changes in singles for k, v in changes.items()}
+    if len(singles) > 1:
+        found.append(_tried(step, known, placement, together))
+    if not placement.measured:
+        found += _sharded(step, known, placement, {})
+        found += _sharded(step, known, placement, together)
+    return [way for way in found if way is not None]
+
+
+def _settings(step: Step, known: Known, placement: Placement) -> Iterator[dict[str, Any]]:
+    """Each setting lowered until the step fits or it can go no lower."""
+    config: Any = step.config
+    if getattr(config, "precision", "") == "float32":
+        yield {"precision": "bfloat16"}
+    if getattr(config, "lora_r", None) == 0:
+        yield {"lora_r": ADAPTER_RANK}
+    for name, least in LEAST.items():
+        lowered = _lowered(step, known, placement, name, least)
+        if lowered is not None:
+            yield {name: lowered}
+
+
+def _lowered(step: Step, known: Known, placement: Placement, name: str, least: int) -> int | None:
+    """Halved until the step fits, or it helps no more; None where it never does."""
+    tried, peak = getattr(step.config, name, 0), _peak(step, known, placement)
+    found: int | None = None
+    while tried > least:
+        tried = max(least, tried // 2)
+        way = _tried(step, known, placement, {name: tried})
+        if way is None or way.peak_bytes >= peak:
+            break
+        found, peak = tried, way.peak_bytes
+        if way.fits:
+            break
+    return found
+
+
+def _peak(step: Step, known: Known, placement: Placement) -> float:
+    way = _tried(step, known, placement, {})
+    assert way is not None, "the config as it is was accepted before"
+    return way.peak_bytes
+
+
+def _sharded(
+    step: Step, known: Known, placement: Placement, changes: dict[str, Any]
+) -> Iterator[Way]:
+    """The smallest number of devices among which the step fits, with activations kept or not."""
+    said = "".join(f"{k}={v}, " for k, v in changes.items())
+    for recompute in sorted({placement.recompute, True}):
+        for gpus in GPU_COUNTS:
+            many = replace(placement, gpus=gpus, sharding="fsdp", recompute=recompute)
+            way = _tried(step, known, many, changes)
+            if way is not None and way.fits:
+                again = " --recompute" if recompute else ""
+                enough = f"--sharding fsdp --gpus {gpus}{again}, the fewest that do"
+                yield replace(way, change=f"{said}{enough}")
+                break
+
+
+def _tried(step: Step, known: Known, placement: Placement, changes: dict[str, Any]) -> Way | None:
+    """None where the stage has rules against the change."""
+    try:
+        values = step.config.model_dump(exclude_unset=True) | changes
+        config = make_config(type(step.config), values, step.name)
+    except ValueError:
+        return None
+    work = work_of(step.stage, config, known)
+    assert work is not None, "a step that is reckoned stays so"
+    peak = peak_memory(work, placement).peak_bytes
+    return Way(
+        change=", ".join(f"{k}={v}" for k, v in changes.items()),
+        peak_bytes=peak,
+        fits=peak <= placement.device.usable_bytes,
+    )

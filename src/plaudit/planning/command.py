@@ -1,0 +1,132 @@
+"""What ``plaudit plan`` does: a recipe or one stage in, a table or data out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from plaudit.catalogue import CATALOGUE
+from plaudit.config import apply_overrides, make_config, read_yaml
+from plaudit.pipeline import Step, read_recipe, stage_module
+from plaudit.planning.advice import ways
+from plaudit.planning.data import Stated
+from plaudit.planning.devices import HERE, Placement, Sharding, device_of
+from plaudit.planning.known import Known
+from plaudit.planning.plan import Plan, plan_steps
+from plaudit.planning.show import as_data, explanation, table, ways_line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """The command's options."""
+
+    device: str = HERE
+    gpus: int = 1
+    sharding: str = "none"
+    price_per_hour: float | None = None
+    recompute: bool = False
+    stated: Stated = field(default_factory=Stated)
+    explain: bool = False
+    as_json: bool = False
+
+
+def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
+    """Plan and print.
+
+    Raises:
+        ValueError: an option does not go with another, a model's sizes cannot be known, or data
+            cannot be read.
+    """
+    placement = _placement(asked)
+    plan = plan_steps(
+        steps, placement,
+        stated=asked.stated, price_per_hour=asked.price_per_hour,
+    )  # fmt: skip
+    if asked.as_json:
+        print(json.dumps(as_data(plan), indent=2))
+        return
+    console = Console(soft_wrap=True, highlight=False)
+    Console().print(table(plan))
+    for line in (plan.times, *on_paper(placement)):
+        console.print(line)
+    known = Known(steps=steps, stated=asked.stated)
+    for line in _told(plan, steps, known, explain=asked.explain):
+        console.print(line, markup=False)
+
+
+def steps_of_recipe(path: Path, overrides: Sequence[str]) -> tuple[Step, ...]:
+    """A recipe's steps; where they say they compute is laid aside, for that is what is asked.
+
+    Raises:
+        ValueError: as ``plaudit.pipeline.read_recipe``.
+    """
+    said = read_yaml(path).get("steps") or {}
+    moved = [name for name, step in said.items() if isinstance(step, dict) and "device" in step]
+    here = [f"steps.{name}.device=cpu" for name in moved]
+    return read_recipe(path, [*overrides, *here]).steps
+
+
+def step_of_stage(stage: str, overrides: Sequence[str], config: Path | None) -> tuple[Step, ...]:
+    """One stage as a recipe of one step.
+
+    Raises:
+        ValueError: an option is wrong.
+    """
+    module = stage_module(stage)
+    values: dict[str, Any] = apply_overrides(read_yaml(config) if config else {}, overrides)
+    if "device" in values:
+        values["device"] = "cpu"
+    resolved = make_config(module.CONFIG, values, str(config or stage))
+    step = Step(
+        name=stage, stage=stage, module=module, config=resolved, output=Path("runs") / stage,
+        after=(),
+    )  # fmt: skip
+    return (step,)
+
+
+def on_paper(placement: Placement) -> Iterator[str]:
+    """What is planned for that Plaudit does not do yet."""
+    if placement.gpus > 1:
+        yield "on paper: Plaudit's stages train on one device today"
+    if placement.recompute:
+        yield "on paper: Plaudit's stages keep activations; they recompute none today"
+
+
+def is_stage(target: str) -> bool:
+    return target in CATALOGUE
+
+
+def _placement(asked: Asked) -> Placement:
+    if asked.sharding not in ("none", "fsdp"):
+        raise ValueError(f"--sharding: {asked.sharding}: expected none or fsdp")
+    if asked.gpus < 1:
+        raise ValueError(f"--gpus: {asked.gpus}: expected at least 1")
+    if asked.device == HERE and asked.gpus > 1:
+        raise ValueError(f"--gpus: {asked.gpus}: say which with --device, such as h100")
+    if asked.sharding == "fsdp" and asked.gpus == 1:
+        raise ValueError("--sharding: fsdp cuts among several GPUs; say how many with --gpus")
+    if asked.device == HERE and asked.recompute:
+        raise ValueError("--recompute: on paper only; say for which GPU with --device")
+    sharding: Sharding = "fsdp" if asked.sharding == "fsdp" else "none"
+    return Placement(
+        device=device_of(asked.device), gpus=asked.gpus, sharding=sharding,
+        recompute=asked.recompute,
+    )  # fmt: skip
+
+
+def _told(plan: Plan, steps: Sequence[Step], known: Known, *, explain: bool) -> Iterator[str]:
+    for step, found in zip(steps, plan.steps, strict=True):
+        if not explain and found.fits:
+            continue
+        yield ""
+        yield from explanation(found)
+        if found.fits or found.memory is None:
+            continue
+        yield "  it does not fit; what would change that:"
+        for way in ways(step, known, plan.placement):
+            yield ways_line(way)

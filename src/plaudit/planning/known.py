@@ -1,0 +1,97 @@
+"""What models will be that are yet to be made, and how the data of stages is read for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import LlamaConfig
+
+from plaudit.pipeline import Step
+from plaudit.planning.data import NANO, Found, Reader, Stated, has_tokenizer
+from plaudit.planning.rows import Lengths
+from plaudit.planning.shapes import Shape, count, shape_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The steps of a recipe, to find what a model that is yet to be made will be."""
+
+    steps: Sequence[Step]
+    stated: Stated
+    _shapes: dict[str, Shape] = field(default_factory=dict, repr=False)
+    _read: dict[tuple, Found] = field(default_factory=dict, repr=False)
+    """What was counted and tokenised already: other settings of a step ask for the same."""
+
+    def shape(self, model: str) -> Shape:
+        """The sizes of a model: of what is there, or of what the step that writes it begins with.
+
+        Raises:
+            ValueError: nothing says how large it is.
+        """
+        if model not in self._shapes:
+            self._shapes[model] = self._shape(model)
+        return self._shapes[model]
+
+    def _shape(self, model: str) -> Shape:
+        step = self._writer(model)
+        if step is None:
+            return shape_of(model)
+        if step.stage == "pretrain":
+            return count(pretrained_config(step.config), name=step.name, said="its options")
+        return self.shape(_begins_with(step))
+
+    def reader(self, model: str) -> Reader:
+        step = self._writer(model)
+        while step is not None and step.stage != "pretrain":
+            model = _begins_with(step)
+            step = self._writer(model)
+        if step is not None:
+            return Reader(tokenizer=NANO, stated=self.stated, kept=self._read)
+        tokenizer = model if has_tokenizer(model) else None
+        return Reader(tokenizer=tokenizer, stated=self.stated, kept=self._read)
+
+    def expected(self, dataset: str, *, branches: int) -> Lengths | None:
+        """What a sample step is yet to write; None of any other data."""
+        step = self._writer(dataset)
+        if step is None or step.stage != "sample" or Path(dataset).exists():
+            return None
+        config: Any = step.config
+        found = self.reader(config.model).prompts(
+            config.dataset, config.portion, config, responses=branches, most=config.max_prompts
+        )
+        each = 1 if config.select == "best" or config.write == "pairs" else config.num_generations
+        count = None if found.count is None else found.count * each
+        said = f"what {step.name} may write at most, {each} of a prompt: {found.said}"
+        return replace(found, count=count, said=said)
+
+    def _writer(self, place: str) -> Step | None:
+        """The step that writes a model or data that is not there yet."""
+        path = Path(place)
+        if (path / "artifact.json").is_file() or (path / "config.json").is_file():
+            return None
+        return next((s for s in self.steps if path.is_relative_to(s.output)), None)
+
+
+def _begins_with(step: Step) -> str:
+    """The model that a step's own is made of."""
+    config: Any = step.config
+    several = getattr(config, "models", None) or list(getattr(config, "policies", {}).values())
+    found = getattr(config, "model", None) or (several[0] if several else None)
+    if found is None:
+        raise ValueError(f"{step.name}: writes no model, but another step reads one from it")
+    return found
+
+
+def pretrained_config(config: Any) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        tie_word_embeddings=True,
+    )

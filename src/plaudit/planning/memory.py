@@ -1,0 +1,196 @@
+"""Peak memory, line by line: what stands, and what the largest micro-batch adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from plaudit.models.loading import Precision
+from plaudit.planning.coefficients import (
+    BYTES,
+    CHUNK_TOKENS,
+    FORWARD_WIDTHS,
+    FRAGMENTED_GPU,
+    FRAGMENTED_ONE,
+    FRAGMENTED_SEVERAL,
+    HEAD_BACKWARD_BYTES,
+    HEAD_KEPT_BYTES,
+    KEPT,
+    KERNELS_BYTES,
+)
+from plaudit.planning.devices import Placement
+from plaudit.planning.rows import MicroBatch
+from plaudit.planning.shapes import Shape
+from plaudit.planning.work import Model, Phase, Sampling, Work
+
+
+class Line(NamedTuple):
+    """One part of a device's memory."""
+
+    what: str
+    bytes: float
+    how: str
+    """The arithmetic."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Of one device."""
+
+    standing: tuple[Line, ...]
+    """Held from the first update on."""
+    passing: tuple[Line, ...]
+    """Added by the micro-batch that adds most."""
+    during: str
+    """The phase that is."""
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return self.standing + self.passing
+
+    @property
+    def peak_bytes(self) -> float:
+        return sum(line.bytes for line in self.lines)
+
+
+def peak_memory(work: Work, placement: Placement) -> Memory:
+    """The peak of one device, once the optimiser has its moments.
+
+    What stands is divided among the devices where it is sharded; each device computes
+    micro-batches of its own, so activations are not.
+    """
+    standing = tuple(_standing(work, placement))
+    phases = [(phase.name, tuple(_passing(work, phase, placement))) for phase in work.phases]
+    during, passing = max(phases, key=lambda found: sum(line.bytes for line in found[1]))
+    return Memory(standing=standing, passing=passing, during=during)
+
+
+def kept_bytes(shape: Shape, batch: MicroBatch, precision: Precision) -> float:
+    """What autograd keeps of a backbone: ``L (X (aD + bQ + cG + dI) + e pairs)``."""
+    kept = KEPT[precision, shape.gated]
+    normed = kept.normed if shape.query_norms else 0
+    token = kept.hidden * shape.hidden_size + kept.inner * shape.intermediate_size
+    token += (kept.query + normed) * shape.query_size + (kept.key + normed) * shape.key_size
+    pairs = kept.pair * batch.squares if batch.branched else 0.0
+    return shape.layers * (token * batch.positions + pairs)
+
+
+def _standing(work: Work, placement: Placement) -> Iterator[Line]:
+    share = placement.shards
+    of = f" / {share}" if share > 1 else ""
+    size = BYTES[work.precision]
+    yield Line("libraries", placement.device.overhead_bytes, "before there is a model")
+    if placement.measured and KERNELS_BYTES[work.precision]:
+        yield Line("compiled kernels", KERNELS_BYTES[work.precision], "by oneDNN, for every shape")
+    for model in work.models:
+        what = f"weights of the {model.role}"
+        how = f"{_count(model.weights)} x {size} B{of}"
+        yield Line(what, model.weights * size / share, how)
+    for model in work.models:
+        if model.learned:
+            yield from _learning(model, work.precision, share, of)
+    for phase in work.phases:
+        if phase.sampling is not None:
+            yield _slots(phase.models[0].shape, phase.sampling, size, placement)
+
+
+def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterator[Line]:
+    """Masters, moments and gradients of a role's learned weights, all in float32."""
+    count, role = model.learned, model.role
+    # Adapters and the heads beside them are float32 whatever the backbone is.
+    rounded = precision != "float32" and not model.lora_r
+    if rounded:
+        yield Line(f"masters of the {role}", 4 * count / share, f"{_count(count)} x 4 B{of}")
+    yield Line(f"Adam's moments of the {role}", 8 * count / share, f"{_count(count)} x 2 x 4 B{of}")
+    size = 4 + (BYTES[precision] if rounded else 0)
+    how = f"{_count(count)} x {'(4 + 2)' if rounded else '4'} B{of}"
+    yield Line(f"gradients of the {role}", size * count / share, how)
+
+
+def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) -> Line:
+    held = 2 * shape.layers * shape.key_size * size
+    slots = -(-sampling.slots // placement.gpus)
+    how = f"{slots} slots x {sampling.longest} tokens x {held:,} B (2 L G x {size})"
+    return Line("keys and values of the sampler", slots * sampling.longest * held, how)
+
+
+def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
+    found = list(_largest(work, phase, placement))
+    yield from found
+    if placement.shards > 1:
+        yield from _gathered(work, phase)
+    share = _fragmented(phase, placement)
+    idle = share * sum(line.bytes for line in found)
+    yield Line("between blocks", idle, f"{share:.0%} of what comes and goes")
+
+
+def _fragmented(phase: Phase, placement: Placement) -> float:
+    if not placement.measured:
+        return FRAGMENTED_GPU
+    if phase.kind != "update":
+        return FRAGMENTED_ONE
+    sizes = [batch.positions for batch in phase.batches]
+    rest = (sum(sizes) - max(sizes)) / max(sizes)
+    return FRAGMENTED_ONE + FRAGMENTED_SEVERAL * min(1.0, rest)
+
+
+def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
+    if phase.sampling is not None:
+        sampling, shape = phase.sampling, phase.models[0].shape
+        logits = sampling.active * shape.vocab_size
+        how = f"{sampling.active} tokens x {shape.vocab_size:,} x {HEAD_BACKWARD_BYTES} B"
+        yield Line("logits", logits * HEAD_BACKWARD_BYTES, how)
+        return
+    assert phase.cut is not None, "a phase samples or passes over rows"
+    batch = phase.cut.largest
+    for model in phase.models:
+        backward = phase.kind == "update" and model.trained
+        yield _activations(model, batch, work.precision, backward, recompute=placement.recompute)
+        if model.head == "language":
+            yield _logits(model.shape, batch, backward=backward)
+
+
+def _activations(
+    model: Model, batch: MicroBatch, precision: Precision, backward: bool, *, recompute: bool
+) -> Line:
+    shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
+    if backward:
+        total = kept_bytes(shape, batch, precision)
+        token = total / shape.layers / positions
+        if not recompute:
+            how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept by autograd"
+            return Line(what, total, how)
+        entered = shape.hidden_size * BYTES[precision]
+        how = f"{positions:,} tokens x ({shape.layers} layers x {entered:,} B + {token:,.0f} B)"
+        return Line(what, positions * (shape.layers * entered + token), how)
+    widest = max(shape.intermediate_size, shape.query_size + 2 * shape.key_size, shape.hidden_size)
+    size = FORWARD_WIDTHS * BYTES[precision]
+    how = f"{positions:,} tokens x {widest:,} x {size} B, one layer at a time"
+    return Line(what, positions * widest * size, how)
+
+
+def _logits(shape: Shape, batch: MicroBatch, *, backward: bool) -> Line:
+    tokens = min(batch.written, CHUNK_TOKENS)
+    size = HEAD_BACKWARD_BYTES + (HEAD_KEPT_BYTES if backward else 0)
+    how = f"{tokens:,} tokens x {shape.vocab_size:,} x {size} B"
+    return Line("logits", tokens * shape.vocab_size * size, how)
+
+
+def _gathered(work: Work, phase: Phase) -> Iterator[Line]:
+    """Shards of a layer come together while it computes, and those of the next beside it."""
+    size = BYTES[work.precision]
+    for model in phase.models:
+        layer = model.shape.matrix_parameters / model.shape.layers
+        table = model.shape.vocab_size * model.shape.hidden_size
+        total = (2 * layer + table) * size
+        how = f"2 layers of {_count(layer)} and a table of {_count(table)}, x {size} B"
+        yield Line(f"gathered weights of the {model.role}", total, how)
+
+
+def _count(parameters: float) -> str:
+    """``70.6 B``: parameters, as people say them."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.3g} {name}"
+    return f"{parameters:.0f}"

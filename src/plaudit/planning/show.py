@@ -1,0 +1,204 @@
+"""A plan for people to read, and as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from plaudit.planning.advice import Way
+from plaudit.planning.memory import Memory
+from plaudit.planning.plan import PhasePlan, Plan, StepPlan
+
+UNKNOWN = "unknown"
+
+
+def table(plan: Plan) -> Table:
+    """One row a step, and the totals."""
+    found = Table(title=_heading(plan), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = ["step", "model", "memory", "fits", "tokens", "FLOPs", "time"]
+    columns += ["cost"] if plan.price_per_hour is not None else []
+    for column in columns:
+        left = column in ("step", "model")
+        found.add_column(column, justify="left" if left else "right", overflow="fold")
+    for step in plan.steps:
+        found.add_row(*_row(plan, step), end_section=step is plan.steps[-1])
+    found.add_row(*_totals(plan), style="bold")
+    return found
+
+
+def explanation(step: StepPlan) -> Iterator[str]:
+    """Where a step's figures come from, line by line."""
+    yield f"{step.name} ({step.stage})"
+    if step.work is None or step.memory is None:
+        yield f"  {step.unknown}: it computes with no model, or is not planned yet"
+        return
+    for model in step.work.models:
+        sizes = f"{quantity(model.shape.counted(model.head))} parameters ({model.shape.said})"
+        kind = f"adapters of rank {model.lora_r}" if model.lora_r else "all weights"
+        learned = f"learns {kind}" if model.trained else "frozen"
+        yield f"  {model.role}: {model.shape.name}, {sizes}, {learned}"
+    yield f"  data: {step.work.lengths.said}"
+    yield f"  memory, at its peak during {step.memory.during}:"
+    yield from (f"    {line}" for line in _memory_lines(step.memory))
+    for phase in step.phases:
+        yield f"  {_phase_line(phase)}"
+    yield from (f"  note: {note}" for note in step.work.notes)
+
+
+def ways_line(way: Way) -> str:
+    """A way out, with the memory it gives."""
+    fits = "fits" if way.fits else "does not fit either"
+    return f"    {way.change}: {size(way.peak_bytes)}, {fits}"
+
+
+def as_data(plan: Plan) -> dict[str, Any]:
+    """Everything, for other programs to read; what is unknown is null."""
+    return {
+        "device": plan.placement.device.name,
+        "gpus": plan.placement.gpus,
+        "sharding": plan.placement.sharding,
+        "memory_bytes": plan.placement.device.memory_bytes,
+        "times": plan.times,
+        "steps": [_step_data(plan, step) for step in plan.steps],
+    }
+
+
+def size(count: float) -> str:
+    """Bytes, in units of 1000."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count / 1e3:.3g} kB"
+
+
+def quantity(count: float | None) -> str:
+    if count is None:
+        return UNKNOWN
+    for unit, name in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN
+    for unit, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
+def _heading(plan: Plan) -> str:
+    placement = plan.placement
+    many = f"{placement.gpus} x " if placement.gpus > 1 else ""
+    cut = ", sharded (fsdp)" if placement.shards > 1 else ""
+    again = ", activations recomputed" if placement.recompute else ""
+    each = f"{size(placement.device.memory_bytes)}{' each' if many else ''}"
+    return f"Planned for {many}{placement.device.name} ({each}{cut}{again})"
+
+
+def _row(plan: Plan, step: StepPlan) -> list[str]:
+    if step.work is None or step.memory is None:
+        return [step.name, f"[dim]{step.unknown}[/]"]
+    first = step.work.models[0].shape
+    cost = plan.cost(step.seconds)
+    return [
+        step.name,
+        f"{_short(first.name)} {quantity(first.parameters).replace(' ', '')}",
+        size(step.memory.peak_bytes),
+        "yes" if step.fits else "[bold red]no[/]",
+        quantity(step.tokens),
+        quantity(step.flops),
+        duration(step.seconds),
+        *([UNKNOWN if cost is None else f"{cost:,.2f}"] if plan.price_per_hour is not None else []),
+    ]
+
+
+def _short(name: str) -> str:
+    """A path's or a hub name's last part."""
+    return name.rstrip("/").split("/")[-1]
+
+
+def _totals(plan: Plan) -> list[str]:
+    """Of the steps that are reckoned, one after another; unknown where one of them is."""
+    steps = [step for step in plan.steps if step.work is not None]
+    peak = max((step.memory.peak_bytes for step in steps if step.memory), default=0.0)
+    seconds = _sum([step.seconds for step in steps])
+    cost = plan.cost(seconds)
+    return [
+        "all",
+        "",
+        size(peak),
+        "yes" if all(step.fits for step in steps) else "no",
+        quantity(_sum([step.tokens for step in steps])),
+        quantity(_sum([step.flops for step in steps])),
+        duration(seconds),
+        *([UNKNOWN if cost is None else f"{cost:,.2f}"] if plan.price_per_hour is not None else []),
+    ]
+
+
+def _sum(parts: list[float | None]) -> float | None:
+    return None if None in parts else sum(part for part in parts if part is not None)
+
+
+def _memory_lines(memory: Memory) -> Iterator[str]:
+    width = max(len(line.what) for line in memory.lines)
+    for line in memory.lines:
+        yield f"{line.what:<{width}}  {size(line.bytes):>8}  {line.how}"
+    yield f"{'together':<{width}}  {size(memory.peak_bytes):>8}"
+
+
+def _phase_line(plan: PhasePlan) -> str:
+    phase = plan.phase
+    calls = "unknown times" if phase.calls is None else f"{quantity(phase.calls)} times"
+    said = f"{phase.name}: {calls}, each {quantity(phase.tokens)} tokens"
+    if phase.batches:
+        said += f" in {len(phase.batches)} micro-batches"
+    if phase.sampling is not None:
+        said += f", {phase.sampling.active} at a time"
+    return f"{said}, {quantity(plan.flops)} FLOPs, {duration(plan.seconds)}"
+
+
+def _step_data(plan: Plan, step: StepPlan) -> dict[str, Any]:
+    if step.work is None or step.memory is None:
+        return {"step": step.name, "stage": step.stage, "planned": False}
+    return {
+        "step": step.name,
+        "stage": step.stage,
+        "planned": True,
+        "models": [
+            {
+                "role": model.role,
+                "name": model.shape.name,
+                "parameters": model.shape.counted(model.head),
+                "learned": model.learned,
+                "sizes_from": model.shape.said,
+            }
+            for model in step.work.models
+        ],
+        "data": {"rows": step.work.lengths.count, "from": step.work.lengths.said},
+        "peak_bytes": step.memory.peak_bytes,
+        "peak_during": step.memory.during,
+        "memory": [line._asdict() for line in step.memory.lines],
+        "fits": step.fits,
+        "steps": step.work.steps,
+        "tokens": step.tokens,
+        "flops": step.flops,
+        "seconds": step.seconds,
+        "cost": plan.cost(step.seconds),
+        "phases": [
+            {
+                "phase": one.phase.name,
+                "calls": one.phase.calls,
+                "tokens": one.phase.tokens,
+                "flops": one.flops,
+                "seconds": one.seconds,
+            }
+            for one in step.phases
+        ],
+        "notes": list(step.work.notes),
+    }

@@ -1,0 +1,275 @@
+"""Planning: sizes without weights, memory line by line, micro-batches, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers as hf
+from typer.testing import CliRunner
+
+from benchmarks.planning import count_kept, kept_bytes
+from plaudit.cli import app
+from plaudit.models import AdapterRoles
+from plaudit.planning import Stated, plan_steps, step_of_stage, steps_of_recipe
+from plaudit.planning.advice import ways
+from plaudit.planning.arithmetic import pass_flops, sampling_flops
+from plaudit.planning.coefficients import KEPT
+from plaudit.planning.devices import Placement, device_of
+from plaudit.planning.known import Known
+from plaudit.planning.memory import kept_bytes as planned_kept_bytes
+from plaudit.planning.memory import peak_memory
+from plaudit.planning.rows import MicroBatch, Row, cut
+from plaudit.planning.shapes import Shape, count, shape_of
+from plaudit.planning.stages import work_of
+from plaudit.planning.work import Model, Sampling
+from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
+
+HERE = Path(__file__).parent.parent
+FOUR_MODELS = HERE / "examples" / "four_models.yaml"
+H100 = Placement(device=device_of("h100"))
+PUBLISHED_PARAMETERS = {
+    "meta-llama/Llama-3.2-1B": 1_235_814_400,
+    "meta-llama/Llama-3.1-8B-Instruct": 8_030_261_248,
+    "meta-llama/Llama-3.1-70B": 70_553_706_496,
+    "Qwen/Qwen2.5-0.5B": 494_032_768,
+    "Qwen/Qwen2.5-7B-Instruct": 7_615_616_512,
+    "Qwen/Qwen2.5-72B": 72_706_203_648,
+    "Qwen/Qwen3-0.6B": 596_049_920,
+}
+
+
+@pytest.fixture(scope="module")
+def llama() -> Shape:
+    return count(tiny_language_model("llama").config, name="tiny", said="a test")
+
+
+@pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
+def test_published_sizes_have_the_published_parameters(name: str) -> None:
+    assert shape_of(name).parameters == PUBLISHED_PARAMETERS[name]
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "mamba"])
+def test_a_model_is_counted_as_it_is_built(family: str) -> None:
+    model = tiny_language_model(family)
+    shape = count(model.config, name=family, said="a test")
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral", "gpt_neox"])
+def test_a_scalar_model_and_an_adapter_are_counted_as_they_are_built(family: str) -> None:
+    shape = count(tiny_language_model(family).config, name=family, said="a test")
+    scalar = tiny_scalar_model(family)
+    assert shape.scalar_parameters == sum(p.numel() for p in scalar.parameters())
+    roles = AdapterRoles(tiny_language_model(family), ["policy"], r=2, alpha=4, seed=0)
+    learned = sum(p.numel() for p in roles.parameters("policy").values())
+    assert Model(role="policy", shape=shape, trained=True, lora_r=2).learned == learned
+
+
+def test_a_model_without_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match=r"no published sizes; did you mean Qwen/Qwen2\.5-7B"):
+        shape_of("Qwen/Qwen2.5-7C")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_coefficients_are_what_autograd_keeps(precision) -> None:
+    """Counted over the forward pass as it stands: when that changes, so must the table."""
+    counted, used = count_kept(hf.LlamaConfig, precision), KEPT[precision, True]
+    for name in ("hidden", "query", "key", "inner", "pair"):
+        assert getattr(counted, name) == pytest.approx(getattr(used, name), abs=0.6), name
+
+
+@pytest.mark.parametrize(("family", "precision"), [("llama", "float32"), ("qwen3", "bfloat16")])
+def test_kept_bytes_of_a_whole_model(family: str, precision) -> None:
+    """But for what a row has once: ids, rotations, the mask and the last norm."""
+    config = tiny_language_model(family).config
+    shape = count(config, name=family, said="a test")
+    row = Row(prompt=32, responses=(16, 16), written=32)
+    [batch] = cut([row], 64, "tree")
+    found = kept_bytes(config, precision, 64)
+    assert planned_kept_bytes(shape, batch, precision) == pytest.approx(found, rel=0.12)
+
+
+def test_micro_batches_are_those_of_the_learner() -> None:
+    rows = [Row.alike(10, 5, 2), Row.alike(30, 10, 1), Row.alike(18, 1, 2)]
+    longest, rest = cut(rows, 40, "tree")
+    assert (longest.rows, longest.longest, longest.branched) == (1, 40, False)
+    assert (rest.rows, rest.longest, rest.written, rest.branched) == (2, 20, 12, True)
+    assert rest.positions == 40 and rest.squares == 800
+    apart = cut([Row.alike(10, 5, 2)], 30, "rows")
+    assert [(b.rows, b.longest, b.branched) for b in apart] == [(2, 15, False)]
+
+
+def test_flops_by_hand(llama: Shape) -> None:
+    """Weights of a layer: q 32x32, k and v 32x16, o 32x32, three of 32x48; three layers."""
+    weights = 3 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48)
+    assert llama.matrix_parameters == weights
+    batch = MicroBatch(rows=2, longest=10, written=7, branched=True, sample=())
+    backbone = 2 * weights * 20 + 4 * 32 * 3 * 200
+    head = 2 * 32 * 64 * 7
+    policy = Model(role="policy", shape=llama, trained=True)
+    assert pass_flops(policy, batch, backward=False) == backbone + head
+    assert pass_flops(policy, batch, backward=True) == 3 * (backbone + head)
+    assert pass_flops(replace(policy, lora_r=2), batch, backward=True) == 2 * (backbone + head)
+    plain = replace(batch, branched=False)
+    critic = replace(policy, head="scalar")
+    assert pass_flops(critic, plain, backward=False) == 2 * weights * 20 + 4 * 32 * 3 * 100
+    sampling = Sampling(
+        prompts=2, responses=3, prompt_tokens=10, response_tokens=4, slots=4, longest=14
+    )
+    seen = 2 * 10**2 / 2 + 24 * 12
+    expected = 2 * weights * (20 + 24) + 4 * 32 * 3 * seen + 2 * 32 * 64 * 24
+    assert sampling_flops(policy, sampling) == expected
+    assert sampling.active == 4 and sampling.decoding_steps == 6
+
+
+def test_the_four_model_problem() -> None:
+    """Four models of 70 billion parameters: 560 GB in 16 bit, before anything is learned."""
+    steps = steps_of_recipe(FOUR_MODELS, [])
+    known = Known(steps=steps, stated=Stated())
+    work = work_of("rl", steps[1].config, known)
+    assert work is not None
+    assert [model.role for model in work.models] == [
+        "policy",
+        "reference",
+        "critic",
+        "reward_model",
+    ]
+    memory = peak_memory(work, H100)
+    lines = {line.what: line.bytes for line in memory.lines}
+    weights = sum(b for what, b in lines.items() if what.startswith("weights"))
+    assert weights == 2 * (2 * 70_553_706_496 + 2 * 69_503_041_536)
+    assert lines["masters of the policy"] == 4 * 70_553_706_496
+    assert lines["Adam's moments of the critic"] == 8 * 69_503_041_536
+    assert lines["gradients of the critic"] == 6 * 69_503_041_536
+    assert lines["keys and values of the sampler"] == 256 * 2048 * 2 * 80 * 1024 * 2
+    assert lines["logits"] == 2048 * 128_256 * 20
+    assert memory.peak_bytes == sum(lines.values())
+
+
+def test_shards_divide_what_stands_and_not_what_passes() -> None:
+    steps = steps_of_recipe(FOUR_MODELS, [])
+    work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
+    assert work is not None
+    one, many = (
+        {line.what: line.bytes for line in peak_memory(work, placement).lines}
+        for placement in (H100, replace(H100, gpus=8, sharding="fsdp"))
+    )
+    assert many["weights of the policy"] == one["weights of the policy"] / 8
+    assert many["keys and values of the sampler"] == one["keys and values of the sampler"] / 8
+    assert many["activations of the policy"] == one["activations of the policy"]
+    assert "gathered weights of the policy" in many.keys() - one.keys()
+
+
+def test_adapters_share_one_backbone() -> None:
+    steps = steps_of_recipe(FOUR_MODELS, ["steps.ppo.lora_r=16"])
+    work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
+    assert work is not None
+    policy, critic, reward = work.models
+    assert policy.weights == 70_553_706_496 + policy.learned
+    assert critic.weights == critic.learned == policy.learned + 8192
+    assert (reward.learned, reward.weights) == (0, 69_503_041_536)
+
+
+def test_ways_out_are_reckoned_by_the_same_arithmetic() -> None:
+    steps = steps_of_recipe(FOUR_MODELS, [])
+    known = Known(steps=steps, stated=Stated())
+    found = ways(steps[1], known, H100)
+    adapted = next(way for way in found if way.change == "lora_r=16")
+    other = steps_of_recipe(FOUR_MODELS, ["steps.ppo.lora_r=16"])
+    work = work_of("rl", other[1].config, Known(steps=other, stated=Stated()))
+    assert work is not None
+    assert adapted.peak_bytes == peak_memory(work, H100).peak_bytes and not adapted.fits
+    enough = [way for way in found if way.fits]
+    assert enough and all("--gpus" in way.change for way in enough)
+    assert all(way.peak_bytes <= H100.device.usable_bytes for way in enough)
+
+
+def test_more_gpus_take_less_time_until_they_have_no_rows() -> None:
+    steps = steps_of_recipe(FOUR_MODELS, [])
+    seconds = []
+    for gpus in (8, 16, 32, 128):
+        placement = replace(H100, gpus=gpus, sharding="fsdp")
+        ppo = plan_steps(steps, placement).steps[1]
+        seconds.append(next(p.seconds for p in ppo.phases if p.phase.name == "update"))
+    assert seconds[0] > 1.9 * seconds[1] > 3.6 * seconds[2]
+    assert seconds[3] == pytest.approx(seconds[2], rel=0.1), "32 micro-batches for 128 GPUs"
+
+
+def test_data_on_disk_is_tokenised_and_the_rest_is_said_to_be_stated() -> None:
+    told = ["model=plaudit/nano", "dataset=plaudit/coffee-bar/dialogues.jsonl.gz"]
+    steps = step_of_stage("sft", [*told, "portion=[0.0,0.06]"], None)
+    work = work_of("sft", steps[0].config, Known(steps=steps, stated=Stated()))
+    assert work is not None and work.lengths.count
+    assert "rows tokenised" in work.lengths.said
+    assert work.steps == -(-work.lengths.count // 32)
+    elsewhere = step_of_stage("sft", ["model=plaudit/nano", "dataset=org/chats"], None)
+    known = Known(steps=elsewhere, stated=Stated(prompt_tokens=100, response_tokens=50))
+    assumed = work_of("sft", elsewhere[0].config, known)
+    assert assumed is not None and assumed.steps is None
+    assert assumed.lengths.rows == (Row.alike(100, 50),)
+    assert "as stated" in assumed.lengths.said
+
+
+def test_data_that_a_step_is_yet_to_write_is_expected_of_that_step() -> None:
+    recipe = HERE / "src" / "plaudit" / "recipes" / "raft.yaml"
+    steps = steps_of_recipe(recipe, ["output=runs/never"])
+    known, by_name = Known(steps=steps, stated=Stated()), {step.name: step for step in steps}
+    sample, raft = (
+        work_of(step.stage, step.config, known) for step in (by_name["sample"], by_name["raft"])
+    )
+    assert sample is not None and raft is not None
+    assert raft.lengths.count == sample.lengths.count and raft.steps
+    assert raft.lengths.said.startswith("what sample may write at most, 1 of a prompt")
+    assert {len(row.responses) for row in raft.lengths.rows} == {1}
+
+
+def test_what_is_unknown_is_said_to_be() -> None:
+    asked = ["plan", str(FOUR_MODELS), "--device", "h100", "--json"]
+    found = json.loads(CliRunner().invoke(app, asked).stdout)
+    reward, ppo = found["steps"]
+    assert reward["seconds"] is None and reward["data"]["rows"] is None
+    assert ppo["seconds"] > 0 and not ppo["fits"]
+    assert ppo["peak_bytes"] == pytest.approx(sum(line["bytes"] for line in ppo["memory"]))
+
+
+def test_a_recipe_for_a_gpu_is_planned_where_there_is_none(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "output: runs/x\nsteps:\n  sft:\n    model: Qwen/Qwen2.5-7B\n    dataset: org/chats\n"
+        "    device: cuda\n  report: {title: t, evaluation: '${sft}', stages: {}}\n"
+    )
+    said = ["plan", str(recipe), "--device", "a100-40", "--price-per-hour", "2", "--rows", "1000"]
+    shown = CliRunner().invoke(app, said)
+    assert shown.exit_code == 0, shown.output
+    assert "not reckoned" in shown.stdout and "it does not fit" in shown.stdout
+    assert "lora_r=16" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "h1000"], "h1000: not known; did you mean h100?"),
+        (["--gpus", "2"], "say which with --device"),
+        (["--device", "h100", "--sharding", "zero"], "expected none or fsdp"),
+        (["--device", "h100", "--sharding", "fsdp"], "say how many with --gpus"),
+        (["--recompute"], "on paper only"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: list[str], message: str) -> None:
+    found = CliRunner().invoke(app, ["plan", str(FOUR_MODELS), *options])
+    assert isinstance(found.exception, ValueError)
+    assert message in str(found.exception)
+
+
+def test_this_machine_is_timed_with_slices_of_the_model() -> None:
+    torch.manual_seed(0)
+    told = ["model=plaudit/nano", "dataset=plaudit/coffee-bar/dialogues.jsonl.gz"]
+    steps = step_of_stage("sft", [*told, "portion=[0.0,0.02]", "batch_size=4"], None)
+    [plan] = plan_steps(steps, Placement(device=device_of("cpu"))).steps
+    assert plan.seconds is not None and 0 < plan.seconds < 600
+    assert plan.fits and plan.memory is not None and plan.memory.peak_bytes > 400e6
