@@ -34,7 +34,7 @@ def run(work: Work, files: Files, variant: str) -> Measured:
     said = {"dtype": str(dtype), "variant": variant or "padded", "release": release}
     measured = Measured(settings=said)
     model = AutoModelForCausalLM.from_pretrained(files.policy, dtype=dtype).eval()
-    model.to(work.device)
+    torch.nn.Module.to(model, work.device)
     config = _config(tokenizer, work)
     go_on = continuous(model, config) if variant == "continuous" else padded(model, config)
     ids = [

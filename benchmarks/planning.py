@@ -15,6 +15,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,15 @@ import transformers as hf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.plaudit_side import _rl_config, _training
-from benchmarks.results import machine
-from benchmarks.suite import HERE, run_json
+from benchmarks.plaudit_rl import rl_config
+from benchmarks.plaudit_side import training
+from benchmarks.runner import HERE, run_json, whole
+from benchmarks.sections import machine, table, write_section
 from benchmarks.workload import BETA, MODELS, Files, Work, ensure_made
 from plaudit.config import Config
 from plaudit.models import collate, hidden_states
 from plaudit.models.attention import share_keys
+from plaudit.models.layout import Layout
 from plaudit.models.loading import Precision, as_dtype
 from plaudit.pipeline import Step, stage_module
 from plaudit.planning import plan_steps
@@ -42,7 +45,8 @@ from plaudit.text import Tokens, Tree
 
 TASKS = ("sft", "reward", "dpo", "grpo", "ppo")
 STEPS = 3
-BEGIN, END = "<!-- planning -->", "<!-- end of planning -->"
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+LAYOUTS: tuple[Layout, ...] = ("packed", "tree")
 COLUMNS = (
     "task", "model", "precision", "memory, MB: planned", "measured", "ratio",
     "step, s: planned", "measured", "ratio",
@@ -72,13 +76,13 @@ class Found(NamedTuple):
     """Peak in MB, seconds of a step."""
     measured: tuple[float, float]
 
-    def line(self) -> str:
+    def cells(self) -> list[str]:
         cells: list[str] = list(self.case)
         for planned, measured, form in zip(
             self.planned, self.measured, (".0f", ".2f"), strict=True
         ):
             cells += [f"{planned:{form}}", f"{measured:{form}}", f"{planned / measured:.2f}"]
-        return f"| {' | '.join(cells)} |"
+        return cells
 
 
 def main() -> None:
@@ -99,8 +103,8 @@ def run(options: argparse.Namespace) -> None:
         for precision in options.precisions.split(","):
             for task in options.tasks.split(","):
                 found.append(compare(Case(task, model, precision), options.repeats))
-                print(found[-1].line(), flush=True)
-                write(options.results, found, options.repeats)
+                print(*found[-1].cells(), flush=True)
+                write_section(options.results, "planning", section(found, options.repeats))
 
 
 def compare(case: Case, repeats: int) -> Found:
@@ -109,9 +113,9 @@ def compare(case: Case, repeats: int) -> Found:
     planned, measured = [], []
     for _ in range(repeats):
         command = [sys.executable, str(HERE / "planning.py"), "--predict", *case.arguments]
-        planned.append(_whole(run_json(command, {})))
+        planned.append(whole(run_json(command, {})))
         side = [sys.executable, str(HERE / "run.py"), *case.arguments, "--json"]
-        done = _whole(run_json([*side, "--steps", str(STEPS)], {}))
+        done = whole(run_json([*side, "--steps", str(STEPS)], {}))
         seconds = statistics.median(done["step_seconds"][1:])
         measured.append({"peak_mb": done["peak_rss_mb"], "seconds": seconds})
     return Found(case, _medians(planned), _medians(measured))
@@ -150,11 +154,11 @@ def worked_on(work: Work, config: Any) -> Path:
 def config_of(work: Work, files: Files) -> tuple[str, Config]:
     """The stage of a task, and the config that the suite's side runs it with."""
     if work.task in ("grpo", "ppo"):
-        return "rl", _rl_config(work, files)
+        return "rl", rl_config(work, files, lora_r=0)
     if work.task == "reward":
-        said = _training(work, files.reward)
+        said = training(work, files.reward)
         return "reward", reward.RewardConfig(dataset=str(files.pairs), **said)
-    said = _training(work, files.policy)
+    said = training(work, files.policy)
     if work.task == "sft":
         return "sft", sft.SFTConfig(dataset=str(files.demonstrations), **said)
     return "preference", preference.PreferenceConfig(
@@ -165,14 +169,15 @@ def config_of(work: Work, files: Files) -> tuple[str, Config]:
 def coefficients() -> Iterator[str]:
     """Counted anew beside those in use, by family and precision."""
     for name, config in (("llama", hf.LlamaConfig), ("gpt_neox", hf.GPTNeoXConfig)):
-        for precision in ("float32", "bfloat16"):
-            counted = count_kept(config, precision)
-            used = KEPT[precision, name == "llama"]
-            yield f"{name}, {precision}: counted {counted}"
-            yield f"{name}, {precision}: in use  {used}"
+        for precision, layout in product(PRECISIONS, LAYOUTS):
+            counted = count_kept(config, precision, layout)
+            yield f"{name}, {precision}, {layout}: counted {counted}"
+            yield f"{name}, {precision}, {layout}: in use  {KEPT[precision, name == 'llama']}"
 
 
-def count_kept(config: Callable[..., hf.PretrainedConfig], precision: Precision) -> Kept:
+def count_kept(
+    config: Callable[..., hf.PretrainedConfig], precision: Precision, layout: Layout
+) -> Kept:
     """Least squares over models of several widths; the norms of queries and keys stand apart."""
     rows, kept = [], []
     for hidden, head, heads, shared, inner in WIDTHS:
@@ -185,7 +190,7 @@ def count_kept(config: Callable[..., hf.PretrainedConfig], precision: Precision)
                 "num_attention_heads": heads, "pad_token_id": 0, **own,
             }  # fmt: skip
             made = [config(num_hidden_layers=layers, **sizes) for layers in (1, 2)]
-            shallow, deep = (kept_bytes(one, precision, tokens) for one in made)
+            shallow, deep = (kept_bytes(one, precision, tokens, layout) for one in made)
             rows.append([hidden, heads * size, keys * size, inner, tokens, heads])
             kept.append((deep - shallow) / tokens)
     found, *_ = np.linalg.lstsq(np.array(rows, float), np.array(kept), rcond=None)
@@ -196,7 +201,9 @@ def count_kept(config: Callable[..., hf.PretrainedConfig], precision: Precision)
     )  # fmt: skip
 
 
-def kept_bytes(config: hf.PretrainedConfig, precision: Precision, tokens: int) -> int:
+def kept_bytes(
+    config: hf.PretrainedConfig, precision: Precision, tokens: int, layout: Layout
+) -> int:
     """Bytes that autograd keeps of one row with two branches, weights left out."""
     model = hf.AutoModelForCausalLM.from_config(config)
     as_dtype(model, precision)
@@ -214,17 +221,8 @@ def kept_bytes(config: hf.PretrainedConfig, precision: Precision, tokens: int) -
     branch = Tokens(ids=part, mask=part > 0)
     tree = Tree(id="counted", prompt_P=np.tile(part, 2), branches=(branch, branch))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
-        _held = hidden_states(model.eval(), collate([tree], layout="tree"))
+        _held = hidden_states(model.eval(), collate([tree], layout=layout))
     return sum(found.values())
-
-
-def write(file: Path, found: Sequence[Found], repeats: int) -> None:
-    """Write this section anew; the rest of the file stays."""
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    before, _, rest = text.partition(BEGIN)
-    parts = [before.rstrip("\n"), "", f"{BEGIN}\n{section(found, repeats)}\n{END}"]
-    after = rest.partition(END)[2].strip("\n")
-    file.write_text("\n".join([*parts, "", after]).strip("\n") + "\n", encoding="utf-8")
 
 
 def section(found: Sequence[Found], repeats: int) -> str:
@@ -233,8 +231,8 @@ def section(found: Sequence[Found], repeats: int) -> str:
         f"of {repeats}; planned and measured in turn, each in a process of its own. Memory is the\n"
         f"process's peak over {STEPS} steps, time the median of the steps after the first."
     )
-    head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    return "\n".join(["## Planning", "", about, "", *head, *(one.line() for one in found)])
+    rows = [one.cells() for one in found]
+    return "\n".join(["## Planning", "", about, "", table(COLUMNS, rows)])
 
 
 def parse() -> argparse.Namespace:
@@ -258,12 +256,6 @@ def parse() -> argparse.Namespace:
 def _medians(found: Sequence[dict[str, float]]) -> tuple[float, float]:
     peak, seconds = (statistics.median(one[k] for one in found) for k in ("peak_mb", "seconds"))
     return peak, seconds
-
-
-def _whole(found: dict[str, Any]) -> dict[str, Any]:
-    if "failed" in found:
-        raise ValueError(found["failed"])
-    return found
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ RL_VARIANTS = ("", "adapters", "one-backbone")
 
 def run_rl(work: Work, files: Files, *, variant: str) -> Measured:
     """A step samples, scores, assembles and updates, as ``plaudit.stages.rl`` does."""
-    config = _rl_config(work, files, lora_r=LORA_R if variant else 0)
+    config = rl_config(work, files, lora_r=LORA_R if variant else 0)
     tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
     prompts = picked(work, files, load_prompts(config.dataset, portion=config.portion))
     measured = Measured(settings=said(config))
@@ -87,7 +87,7 @@ def _opened(config: RLConfig, renderer: Renderer, variant: str) -> tuple[Roles, 
     return roles, RewardSources(scorers={"reward_model": scorer})
 
 
-def _rl_config(work: Work, files: Files, *, lora_r: int) -> RLConfig:
+def rl_config(work: Work, files: Files, *, lora_r: int) -> RLConfig:
     ppo = {
         "num_ppo_epochs": PPO_EPOCHS,
         "critic": {"learning_rate": OPTIMISER["learning_rate"]},

@@ -66,7 +66,7 @@ def run(work: Work, files: Files, variant: str) -> Measured:
 
 def run_sft(work: Work, files: Files, *, lora_r: int) -> Measured:
     config = sft.SFTConfig(
-        dataset=str(files.demonstrations), lora_r=lora_r, **_training(work, files.policy)
+        dataset=str(files.demonstrations), lora_r=lora_r, **training(work, files.policy)
     )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     rows = load_demonstrations(config.dataset, portion=WHOLE)
@@ -79,7 +79,7 @@ def run_sft(work: Work, files: Files, *, lora_r: int) -> Measured:
 
 
 def run_reward(work: Work, files: Files) -> Measured:
-    config = reward.RewardConfig(dataset=str(files.pairs), **_training(work, files.reward))
+    config = reward.RewardConfig(dataset=str(files.pairs), **training(work, files.reward))
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     trees = picked(work, files, read_data(config, WHOLE, renderer).trees)
     measured = Measured(settings=said(config))
@@ -91,7 +91,7 @@ def run_reward(work: Work, files: Files) -> Measured:
 
 def run_dpo(work: Work, files: Files) -> Measured:
     config = preference.PreferenceConfig(
-        dataset=str(files.pairs), beta=BETA["dpo"], **_training(work, files.policy)
+        dataset=str(files.pairs), beta=BETA["dpo"], **training(work, files.policy)
     )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     trees = picked(work, files, read_trees(config, renderer))
@@ -165,7 +165,7 @@ def _fit(
     measured.time(work.steps, one)
 
 
-def _training(work: Work, model: Path) -> dict[str, Any]:
+def training(work: Work, model: Path) -> dict[str, Any]:
     return {
         **OPTIMISER,
         "model": str(model),

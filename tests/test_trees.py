@@ -125,7 +125,7 @@ def test_mask_by_hand():
 def test_chunks_and_temperature_change_nothing_else():
     model, trees = tiny_language_model(), some_trees()
     whole = tree_logprobs(model, trees, "tree")
-    chunked = tree_logprobs(model, trees, "tree", chunk_tokens=3)
+    chunked = tree_logprobs(model, trees, "tree", at_once=3)
     torch.testing.assert_close(whole, chunked)
     warm = tree_logprobs(model, trees, "tree", temperature=2.0)
     batch = collate(trees, layout="tree")

@@ -30,12 +30,13 @@ def share_keys(model: PreTrainedModel) -> None:
         model.set_attn_implementation(SHARED_KEYS)
 
 
-def attends_to_trees(model: PreTrainedModel) -> bool:
-    """Whether the model's attention is ours, and takes trees packed in one row."""
+def attends_to_trees(model: PreTrainedModel, device_type: str) -> bool:
+    """Whether the model's attention is ours on such a device, and takes trees packed in one row."""
     config = model.config
-    same_sizes = getattr(config, "v_head_dim", None) is None  # of keys and values (not DeepSeek's)
+    # DeepSeek's values are of another size than its keys; Gemma 2 caps the logits.
+    other = any(getattr(config, name, None) for name in ("v_head_dim", "attn_logit_softcapping"))
     ours = config._attn_implementation == SHARED_KEYS and model._supports_attention_backend
-    return ours and same_sizes and model.device.type == "cpu"
+    return ours and not other and device_type == "cpu"
 
 
 def window_alone(window: int | None) -> Tensor:

@@ -24,15 +24,16 @@ _LOGITS_KEPT = 1 << 25
 """Entries of ``[N, V]`` that a pass may hold at once: 128 MB in float32."""
 
 
-def layout_of(model: PreTrainedModel) -> Layout:
+def layout_of(model: PreTrainedModel, device_type: str | None = None) -> Layout:
     """``packed`` where our own attention takes trees, ``tree`` where every layer is attention with
-    a mask, else ``rows`` (K separate rows)."""
+    a mask, else ``rows`` (K separate rows); on the model's own device where none is said."""
     config = model.config
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
     stateful = bool(getattr(model, "_is_stateful", False))
     if stateful or not layer_types <= _BRANCHING_LAYERS:
         return "rows"
-    return "packed" if attends_to_trees(model) else "tree"
+    packed = attends_to_trees(model, device_type or model.device.type)
+    return "packed" if packed else "tree"
 
 
 def hidden_states(model: PreTrainedModel, batch: TreeBatch) -> Tensor:
@@ -84,6 +85,11 @@ class TokenLogprobs(NamedTuple):
     """Zeros where it was not asked for."""
 
 
+def chunk_tokens(vocab_size: int) -> int:
+    """Tokens whose logits are held at once."""
+    return max(1, _LOGITS_KEPT // vocab_size)
+
+
 def token_logprobs(
     model: PreTrainedModel,
     hidden_ND: Tensor,
@@ -91,15 +97,15 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     with_entropy: bool = True,
-    chunk_tokens: int | None = None,
+    at_once: int | None = None,
 ) -> TokenLogprobs:
     """Log-probability of each target, and the entropy of the distribution it was drawn from.
 
-    Where there are more tokens than ``chunk_tokens`` (a bound on the logits where not said) they
-    are taken a chunk at a time, and under autograd each chunk's logits are computed again in the
-    backward pass rather than kept.
+    Where there are more tokens than ``at_once`` (``chunk_tokens`` where not said) they are taken a
+    chunk at a time, and under autograd each chunk's logits are computed again in the backward pass
+    rather than kept.
     """
-    rows = chunk_tokens or max(1, _LOGITS_KEPT // model.config.get_text_config().vocab_size)
+    rows = at_once or chunk_tokens(model.config.get_text_config().vocab_size)
     head = partial(_head, model, temperature=temperature, with_entropy=with_entropy)
     if len(target_N) <= rows:
         return TokenLogprobs(*head(hidden_ND, target_N))

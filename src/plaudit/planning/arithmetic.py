@@ -5,7 +5,7 @@ A multiplication and an addition are two. Norms, softmax, rotations and the opti
 
 from __future__ import annotations
 
-from plaudit.planning.coefficients import CHUNK_TOKENS
+from plaudit.models.forward import chunk_tokens
 from plaudit.planning.rows import MicroBatch
 from plaudit.planning.work import Model, Phase, Sampling
 
@@ -25,18 +25,16 @@ def pass_flops(model: Model, batch: MicroBatch, *, backward: bool) -> float:
     """``passes x (2 W X + 4 Q L pairs) + 2 D V N``: W weights of matrices, X positions, N written.
 
     Passes are 1, or with a backward pass 3; where only an adapter learns 2, since frozen matrices
-    have no gradient. A mask makes attention go through every pair of a row's positions, without
-    one it goes through half. The head is computed once more where there are chunks.
+    have no gradient. The head is computed once more where there are chunks.
     """
     shape = model.shape
-    pairs = batch.squares if batch.branched else batch.squares / 2
     backbone = 2.0 * shape.matrix_parameters * batch.positions
-    backbone += 4.0 * shape.query_size * shape.layers * pairs
+    backbone += 4.0 * shape.query_size * shape.layers * batch.pairs
     passes = 1 if not backward else 2 if model.lora_r else 3
     if model.head == "scalar":
         return passes * backbone
     head = 2.0 * shape.hidden_size * shape.vocab_size * batch.written
-    again = 1 if backward and batch.written > CHUNK_TOKENS else 0
+    again = 1 if backward and batch.written > chunk_tokens(shape.vocab_size) else 0
     return passes * backbone + (passes + again) * head
 
 

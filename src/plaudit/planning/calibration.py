@@ -137,6 +137,7 @@ def _cut_down(batch: MicroBatch, shape: Shape) -> MicroBatch:
         written=sum(row.written for row in kept),
         branched=batch.branched,
         sample=kept,
+        packed=batch.packed,
     )
 
 

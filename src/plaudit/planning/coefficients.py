@@ -42,12 +42,8 @@ keys, values, its result, and that laid out anew; the feed-forward layer the gat
 its function, the other half, and their product. SDPA turns a boolean mask into numbers, once a
 layer. Not gated: counted on GPT-NeoX; GPT-2's own form of GELU keeps more than that."""
 
-HEAD_KEPT_BYTES = 8
-"""For a written token and an entry of the vocabulary: logits and probabilities in float32."""
-HEAD_BACKWARD_BYTES = 12
-"""Three more of the kind: beside those in the backward pass, in place of them in a forward pass."""
-CHUNK_TOKENS = 2048
-"""Written tokens that reach the vocabulary together (``plaudit.models.forward.token_logprobs``)."""
+SAMPLED_BYTES = 12
+"""For a sequence and an entry of the vocabulary, in sampling: logits, probabilities and sums."""
 
 FORWARD_WIDTHS = 4
 """Tensors of a token's widest width that a forward pass without gradient holds at a time."""

@@ -54,7 +54,7 @@ def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
     Console().print(table(plan))
     for line in (plan.times, *on_paper(placement)):
         console.print(line)
-    known = Known(steps=steps, stated=asked.stated)
+    known = Known(steps=steps, stated=asked.stated, on_cpu=placement.measured)
     for line in _told(plan, steps, known, explain=asked.explain):
         console.print(line, markup=False)
 

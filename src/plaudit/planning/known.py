@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import LlamaConfig
 
+from plaudit.models.layout import common_layout
 from plaudit.pipeline import Step
 from plaudit.planning.data import NANO, Found, Reader, Stated, has_tokenizer
 from plaudit.planning.rows import Lengths
@@ -21,6 +22,8 @@ class Known:
 
     steps: Sequence[Step]
     stated: Stated
+    on_cpu: bool = True
+    """Whether what is planned for is a CPU, where trees are packed."""
     _shapes: dict[str, Shape] = field(default_factory=dict, repr=False)
     _read: dict[tuple, Found] = field(default_factory=dict, repr=False)
     """What was counted and tokenised already: other settings of a step ask for the same."""
@@ -32,7 +35,9 @@ class Known:
             ValueError: nothing says how large it is.
         """
         if model not in self._shapes:
-            self._shapes[model] = self._shape(model)
+            shape = self._shape(model)
+            layout = shape.layout if self.on_cpu else common_layout([shape.layout, "tree"])
+            self._shapes[model] = replace(shape, layout=layout)
         return self._shapes[model]
 
     def _shape(self, model: str) -> Shape:

@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from plaudit.models.forward import chunk_tokens
 from plaudit.models.loading import Precision
 from plaudit.planning.coefficients import (
     BYTES,
-    CHUNK_TOKENS,
     FORWARD_WIDTHS,
     FRAGMENTED_GPU,
     FRAGMENTED_ONE,
     FRAGMENTED_SEVERAL,
-    HEAD_BACKWARD_BYTES,
-    HEAD_KEPT_BYTES,
     KEPT,
     KERNELS_BYTES,
+    SAMPLED_BYTES,
 )
 from plaudit.planning.devices import Placement
 from plaudit.planning.rows import MicroBatch
@@ -72,8 +71,7 @@ def kept_bytes(shape: Shape, batch: MicroBatch, precision: Precision) -> float:
     normed = kept.normed if shape.query_norms else 0
     token = kept.hidden * shape.hidden_size + kept.inner * shape.intermediate_size
     token += (kept.query + normed) * shape.query_size + (kept.key + normed) * shape.key_size
-    pairs = kept.pair * batch.squares if batch.branched else 0.0
-    return shape.layers * (token * batch.positions + pairs)
+    return shape.layers * (token * batch.positions + kept.pair * batch.masked_pairs)
 
 
 def _standing(work: Work, placement: Placement) -> Iterator[Line]:
@@ -110,9 +108,15 @@ def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterat
 
 def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) -> Line:
     held = 2 * shape.layers * shape.key_size * size
-    slots = -(-sampling.slots // placement.gpus)
-    how = f"{slots} slots x {sampling.longest} tokens x {held:,} B (2 L G x {size})"
-    return Line("keys and values of the sampler", slots * sampling.longest * held, how)
+    rows = -(-sampling.active // placement.gpus)
+    prompts, response = -(-rows // sampling.responses), round(sampling.response_tokens)
+    longest = sampling.longest - response
+    tokens = prompts * longest + rows * response
+    how = (
+        f"({prompts} prompts x {longest} + {rows} responses x {response} tokens) x {held:,} B "
+        f"(2 L G x {size})"
+    )
+    return Line("keys and values of the sampler", tokens * held, how)
 
 
 def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
@@ -139,16 +143,20 @@ def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
     if phase.sampling is not None:
         sampling, shape = phase.sampling, phase.models[0].shape
         logits = sampling.active * shape.vocab_size
-        how = f"{sampling.active} tokens x {shape.vocab_size:,} x {HEAD_BACKWARD_BYTES} B"
-        yield Line("logits", logits * HEAD_BACKWARD_BYTES, how)
+        how = f"{sampling.active} tokens x {shape.vocab_size:,} x {SAMPLED_BYTES} B"
+        yield Line("logits", logits * SAMPLED_BYTES, how)
         return
+    # Of several models one computes after another.
+    each = (tuple(_of_model(work, phase, model, placement)) for model in phase.models)
+    yield from max(each, key=lambda lines: sum(line.bytes for line in lines))
+
+
+def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> Iterator[Line]:
     assert phase.cut is not None, "a phase samples or passes over rows"
-    batch = phase.cut.largest
-    for model in phase.models:
-        backward = phase.kind == "update" and model.trained
-        yield _activations(model, batch, work.precision, backward, recompute=placement.recompute)
-        if model.head == "language":
-            yield _logits(model.shape, batch, backward=backward)
+    batch, backward = phase.cut.largest, phase.kind == "update" and model.trained
+    yield _activations(model, batch, work.precision, backward, recompute=placement.recompute)
+    if model.head == "language":
+        yield _logits(model.shape, batch, work.precision, backward=backward)
 
 
 def _activations(
@@ -170,9 +178,10 @@ def _activations(
     return Line(what, positions * widest * size, how)
 
 
-def _logits(shape: Shape, batch: MicroBatch, *, backward: bool) -> Line:
-    tokens = min(batch.written, CHUNK_TOKENS)
-    size = HEAD_BACKWARD_BYTES + (HEAD_KEPT_BYTES if backward else 0)
+def _logits(shape: Shape, batch: MicroBatch, precision: Precision, *, backward: bool) -> Line:
+    """Logits, and in the backward pass their gradient."""
+    tokens = min(batch.written, chunk_tokens(shape.vocab_size))
+    size = BYTES[precision] * (2 if backward else 1)
     how = f"{tokens:,} tokens x {shape.vocab_size:,} x {size} B"
     return Line("logits", tokens * shape.vocab_size * size, how)
 

@@ -88,7 +88,7 @@ def plan_steps(
     Raises:
         ValueError: a model's sizes cannot be known, or data cannot be read.
     """
-    known = Known(steps=steps, stated=stated or Stated())
+    known = Known(steps=steps, stated=stated or Stated(), on_cpu=placement.measured)
     clock: Clock = MeasuredClock() if placement.measured else PaperClock(placement)
     return Plan(
         steps=tuple(_step(step, known, placement, clock) for step in steps),

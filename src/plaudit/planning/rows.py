@@ -35,6 +35,12 @@ class Row:
     def longest(self) -> int:
         return self.prompt + max(self.responses)
 
+    @property
+    def pairs(self) -> float:
+        """Of a token and one that it attends to."""
+        own = sum(n * n for n in (self.prompt, *self.responses)) / 2
+        return own + self.prompt * sum(self.responses)
+
     @classmethod
     def of(cls, tree: Tree) -> Row:
         return cls(
@@ -69,23 +75,33 @@ class Lengths:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MicroBatch:
-    """Rows that are computed together, padded to the longest."""
+    """Rows that are computed together: packed, or padded to the longest."""
 
     rows: int
     longest: int
     written: int
     branched: bool
     sample: tuple[Row, ...]
+    packed: bool = False
 
     @property
     def positions(self) -> int:
         """Tokens computed, padding included."""
+        if self.packed:
+            return sum(row.tokens for row in self.sample)
         return self.rows * self.longest
 
     @property
-    def squares(self) -> int:
-        """Pairs of positions that a mask has, or that attention goes through."""
-        return self.rows * self.longest**2
+    def masked_pairs(self) -> int:
+        """Pairs of positions that a mask has."""
+        return self.rows * self.longest**2 if self.branched and not self.packed else 0
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of positions that attention goes through: with a mask all, else half."""
+        if self.packed:
+            return sum(row.pairs for row in self.sample)
+        return self.masked_pairs or self.rows * self.longest**2 / 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,10 +116,10 @@ class Cut:
 
 def cut(rows: Sequence[Row], token_budget: int, layout: Layout) -> list[MicroBatch]:
     """The micro-batches that the learner and the scorers would make of these rows."""
-    lengths = [r.tokens if layout == "tree" else r.longest * len(r.responses) for r in rows]
+    lengths = [r.longest * len(r.responses) if layout == "rows" else r.tokens for r in rows]
     return [
         _micro_batch([rows[i] for i in group], layout)
-        for group in micro_batches(lengths, token_budget)
+        for group in micro_batches(lengths, token_budget, padded=layout != "packed")
     ]
 
 
@@ -115,4 +131,5 @@ def _micro_batch(rows: list[Row], layout: Layout) -> MicroBatch:
         written=sum(r.written for r in rows),
         branched=not apart and max(len(r.responses) for r in rows) > 1,
         sample=tuple(rows),
+        packed=layout == "packed",
     )

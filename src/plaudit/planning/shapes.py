@@ -27,6 +27,7 @@ from transformers.pytorch_utils import Conv1D
 
 from plaudit.config import nearest
 from plaudit.models import model_path
+from plaudit.models.attention import share_keys
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import Layout
 
@@ -42,6 +43,7 @@ class Shape:
     """Where the sizes are from."""
     config: PretrainedConfig
     layout: Layout
+    """On a CPU."""
     parameters: int
     """Of the language model, embeddings that are tied counted once."""
     head_parameters: int
@@ -165,7 +167,7 @@ def count(config: PretrainedConfig, *, name: str, said: str) -> Shape:
         name=name,
         said=said,
         config=config,
-        layout=layout_of(model),
+        layout=layout_of(model, "cpu"),
         parameters=sum(p.numel() for p in model.parameters()),
         head_parameters=0 if tied or head is None else head.weight.numel(),
         matrix_parameters=sum(m.weight.numel() for m in linear) + _met_experts(backbone, config),
@@ -184,9 +186,11 @@ def count(config: PretrainedConfig, *, name: str, said: str) -> Shape:
 def without_storage(config: PretrainedConfig, name: str) -> PreTrainedModel:
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(config)
     except (ValueError, KeyError, ImportError) as error:
         raise ValueError(f"{name}: no causal language model: {error}") from error
+    share_keys(model)  # as loading does
+    return model
 
 
 def _met_experts(backbone: nn.Module, config: PretrainedConfig) -> int:
