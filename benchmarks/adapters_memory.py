@@ -40,8 +40,8 @@ LORA_SFT, FOUR_MODELS = Run("sft", "adapters"), Run("ppo", "")
 RUNS: dict[Run, str] = {
     LORA_SFT: "SFT with LoRA",
     FOUR_MODELS: "PPO, four models",
-    Run("ppo", "adapters"): "PPO with LoRA, the reward model by itself (the stage `rl`)",
-    Run("ppo", "one-backbone"): "PPO with LoRA, all four roles on one backbone",
+    Run("ppo", "adapters"): "PPO with LoRA, a reward model of its own",
+    Run("ppo", "one-backbone"): "PPO with LoRA, its reward model too: one backbone",
 }
 
 

@@ -73,19 +73,13 @@ class AdapterRoles:
         self.layout: Layout = layout_of(base)
         self.device = base.device
         self._base = base
-        lora = LoraConfig(
-            r=r,
-            lora_alpha=alpha,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-            # GPT-2's layers hold their weights transposed.
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
-        )
+        lora = _lora(base, r, alpha)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._peft = PeftModel(base, lora, adapter_name=self.trained[0])
             for role in self.trained[1:]:
                 self._peft.add_adapter(role, lora)
+        self._adapted = list(self.trained)
         self._heads: dict[str, nn.Linear] = {}
         for i, role in enumerate(self.trained):
             if role != "policy":
@@ -155,6 +149,28 @@ class AdapterRoles:
             ValueError: the adapter cannot be read, or is of another rank, scale or backbone.
         """
         saved, scale = _read_adapter(path, with_head=role in self._heads)
+        self._take_up(role, saved, scale, path)
+
+    def add_frozen(self, role: str, path: Path) -> None:
+        """Add a role that is not learned from an adapter and head that ``save_adapter`` wrote.
+
+        Raises:
+            ValueError: the adapter cannot be read, or is of another backbone.
+        """
+        assert role not in self._adapted, f"there is a {role} already"
+        saved, scale = _read_adapter(path, with_head=True)
+        self._peft.add_adapter(role, _lora(self._base, *scale))
+        heads, size = saved["score.weight"].shape
+        self._heads[role] = nn.Linear(size, heads, bias=False, device=self._base.device)
+        self._adapted.append(role)
+        self._take_up(role, saved, scale, path)
+        for parameter in self.parameters(role).values():
+            parameter.requires_grad_(False)
+        self._rest()
+
+    def _take_up(
+        self, role: str, saved: dict[str, Tensor], scale: tuple[int, int], path: Path
+    ) -> None:
         own = {_peft_name(name, role): p for name, p in self.parameters(role).items()}
         for name in sorted(own.keys() | saved.keys()):
             if name not in own or name not in saved or own[name].shape != saved[name].shape:
@@ -208,9 +224,9 @@ class AdapterRoles:
     @contextmanager
     def _as(self, role: str) -> Iterator[None]:
         """With the role's adapter active, or with none for the reference."""
-        assert role in (*self.trained, "reference"), f"no such role: {role}"
+        assert role in (*self._adapted, "reference"), f"no such role: {role}"
         try:
-            if role in self.trained:
+            if role in self._adapted:
                 self._peft.set_adapter(role)
                 yield
             else:
@@ -225,6 +241,17 @@ class AdapterRoles:
         for role in self.trained:
             for parameter in self.parameters(role).values():
                 parameter.requires_grad_(True)
+
+
+def _lora(base: PreTrainedModel, r: int, alpha: int) -> LoraConfig:
+    return LoraConfig(
+        r=r,
+        lora_alpha=alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+        # GPT-2's layers hold their weights transposed.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
+    )
 
 
 def _check_scalar(config: type) -> None:

@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from plaudit.models import SeparateRoles, is_scalar_model, load_scalar_model, model_path, stop_ids
+from plaudit.models import (
+    Roles,
+    SeparateRoles,
+    is_scalar_model,
+    load_scalar_model,
+    model_path,
+    stop_ids,
+)
 from plaudit.models.loading import Precision, context_tokens
 from plaudit.records import Invalid, Score
 from plaudit.scoring.ensemble import EnsembleScorer, read_ensemble
@@ -29,6 +36,8 @@ class _How(NamedTuple):
     token_budget: int
     device: str
     trust_remote_code: bool
+    roles: Roles | None = None
+    """Hold the role ``reward`` already, so that no weights need be loaded."""
 
 
 def open_reward_model(
@@ -40,6 +49,7 @@ def open_reward_model(
     token_budget: int = 8192,
     device: str = "cpu",
     trust_remote_code: bool = False,
+    roles: Roles | None = None,
 ) -> Scorer:
     """Load a reward model to score a policy's responses with.
 
@@ -49,15 +59,17 @@ def open_reward_model(
 
     Args:
         standardised: bring scores to mean 0 and deviation 1 by the model's ``reward.json``.
+        roles: where they hold the role ``reward``, that scores; no weights are loaded.
 
     Raises:
         ValueError: it is no reward model, or has no ``reward.json`` (that can be read) to
             standardise by.
     """
-    how = _How(policy_tokenizer, precision, token_budget, device, trust_remote_code)
+    how = _How(policy_tokenizer, precision, token_budget, device, trust_remote_code, roles)
     ensemble = read_ensemble(Path(model_path(name)))
     if ensemble is None:
         return _open_one(name, how, standardised=standardised)
+    assert roles is None, "an ensemble is no adapter"
     members = [
         _open_one(str(Path(model_path(name)) / member), how, standardised=True)
         for member in ensemble.members
@@ -94,15 +106,7 @@ def _open_one(name: str, how: _How, *, standardised: bool) -> Scorer:
     if reference.rules or not same_tokens:
         context = context_tokens(name, trust_remote_code=how.trust_remote_code)
         read = partial(read_text, renderer=renderer, context_tokens=context)
-    model = load_scalar_model(
-        name,
-        precision=how.precision,
-        seed=0,
-        heads=len(reference.heads),
-        device=how.device,
-        trust_remote_code=how.trust_remote_code,
-    )
-    roles = SeparateRoles({"reward": model}, trained=[])
+    roles = how.roles or _loaded(name, how, heads=len(reference.heads))
     if process is not None:
         return ProcessScorer(
             roles, process, renderer, read=read, standardised=standardised,
@@ -112,3 +116,15 @@ def _open_one(name: str, how: _How, *, standardised: bool) -> Scorer:
     used = reference if standardised and not reference.rules else reference.raw()
     scorer = RewardModelScorer(roles, reference=used, read=read, token_budget=how.token_budget)
     return RuleScorer(scorer, reference.rules) if reference.rules else scorer
+
+
+def _loaded(name: str, how: _How, *, heads: int) -> Roles:
+    model = load_scalar_model(
+        name,
+        precision=how.precision,
+        seed=0,
+        heads=heads,
+        device=how.device,
+        trust_remote_code=how.trust_remote_code,
+    )
+    return SeparateRoles({"reward": model}, trained=[])

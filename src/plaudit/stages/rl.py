@@ -26,7 +26,7 @@ from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_references import reference_rewards
 from plaudit.stages.rl_rewards import open_sources, source_inputs
-from plaudit.stages.rl_roles import open_roles
+from plaudit.stages.rl_roles import open_roles, reward_on_backbone
 from plaudit.stages.rl_sampling import open_sampler
 from plaudit.stages.rl_shaping import Controllers, sample_rows, step_metrics
 from plaudit.stages.rl_updates import (
@@ -60,7 +60,8 @@ def run(config: RLConfig, output: Path) -> Artifact:
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
     roles = open_roles(config)
-    scorer = open_sources(config.sources, renderer, config.loading)
+    adapted = reward_on_backbone(config, roles)
+    scorer = open_sources(config.sources, renderer, config.loading, adapted)
     draft = open_draft("rl", config, inputs(config), output, began)
     learner = make_learner(
         roles,

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from plaudit.assets import shipped
 from plaudit.config import Config
 from plaudit.formats import local_inputs
+from plaudit.models import Roles
 from plaudit.models.loading import Precision
 from plaudit.scoring import (
     CosineLengthScorer,
@@ -180,9 +181,15 @@ def source_inputs(sources: Mapping[str, SourceOptions]) -> dict[str, Path]:
 
 
 def open_sources(
-    sources: Mapping[str, SourceOptions], renderer: Renderer, loading: Loading
+    sources: Mapping[str, SourceOptions],
+    renderer: Renderer,
+    loading: Loading,
+    adapted: Mapping[str, Roles] | None = None,
 ) -> RewardSources:
     """Open every source.
+
+    Args:
+        adapted: roles that hold a reward model already, by the model's name.
 
     Raises:
         ValueError: one cannot be opened; the message begins with its name where there are several.
@@ -190,7 +197,8 @@ def open_sources(
     scorers: dict[str, Scorer] = {}
     for name, source in sources.items():
         try:
-            scorers[name] = _wrapped(source, _scorer(source, renderer, loading), renderer)
+            scorer = _scorer(source, renderer, loading, adapted or {})
+            scorers[name] = _wrapped(source, scorer, renderer)
         except ValueError as error:
             if len(sources) == 1:
                 raise
@@ -198,12 +206,15 @@ def open_sources(
     return RewardSources(scorers=scorers)
 
 
-def _scorer(source: SourceOptions, renderer: Renderer, loading: Loading) -> Scorer:
+def _scorer(
+    source: SourceOptions, renderer: Renderer, loading: Loading, adapted: Mapping[str, Roles]
+) -> Scorer:
     if source.reward_model is not None:
         return open_reward_model(
             source.reward_model,
             policy_tokenizer=renderer.tokenizer,
             standardised=source.normalisation == "reference",
+            roles=adapted.get(source.reward_model),
             **loading._asdict(),
         )
     if source.function is not None:

@@ -36,6 +36,20 @@ def open_roles(config: RLConfig) -> Roles:
     return SeparateRoles(models, trained=config.learning_rates)
 
 
+def reward_on_backbone(config: RLConfig, roles: Roles) -> dict[str, Roles]:
+    """The roles, with the first reward model among them, where that is an adapter on the very
+    backbone they share; by the reward model's name. It then needs no weights of its own."""
+    name = config.first_reward_model
+    source = read_artifact(Path(name)) if name else None
+    if source is None or not isinstance(roles, AdapterRoles):
+        return {}
+    if not _is_adapter_on(config.model, source):
+        return {}
+    assert name is not None
+    roles.add_frozen("reward", source.path / "adapter" / "reward")
+    return {name: roles}
+
+
 def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
     roles = AdapterRoles(
         base,
