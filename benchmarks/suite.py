@@ -24,9 +24,9 @@ from benchmarks.workload import (
     ensure_made,
 )
 
-STEPS: dict[str, int] = {"6m": 8, "30m": 5, "120m": 3, "0.5b": 8, "1.5b": 6}
-FEW_STEPS = 4
-"""Of models made for tests."""
+STEPS: dict[str, int] = {"6m": 6, "30m": 4, "120m": 2, "0.5b": 8, "1.5b": 6}
+FEW_STEPS, LONG_STEPS = 4, 2
+"""Of models made for tests; of steps that take long: long prompts, PPO's epochs."""
 PEERS: dict[str, tuple[str, ...]] = {"sample": ("generate", "vllm")}
 """The peers of a task, trl where not said."""
 TITLES = {"suite": "Side by side", "gpu": "Side by side on a GPU"}
@@ -81,7 +81,7 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
         ValueError: a side fails, or the two do not learn the same.
     """
     ensure_made(Work(task=case.task, model=case.model, data=case.data, pairs=runner.pairs))
-    steps = ["--steps", str(STEPS.get(case.model, FEW_STEPS))]
+    steps = ["--steps", str(_steps(case))]
     setting = runner.best(case) if case.peer else AS_IT_COMES
     ours, theirs, peaks = [], [], []
     for _ in range(repeats):
@@ -97,6 +97,11 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
     if fault := differing(row):
         raise ValueError(fault)
     return row
+
+
+def _steps(case: Case) -> int:
+    steps = STEPS.get(case.model, FEW_STEPS)
+    return min(steps, LONG_STEPS) if case.data == "long" or case.task == "ppo" else steps
 
 
 def _attempt(runner: Runner, case: Case, key: str, repeats: int) -> None:
