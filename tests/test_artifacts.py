@@ -300,3 +300,10 @@ def test_the_code_s_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert code_revision() == f"{version} {commit}+dirty"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code_revision() == version, "without git"
+
+
+def test_a_metric_that_is_not_finite_does_not_cost_the_run_its_end(tmp_path: Path):
+    made = draft(tmp_path / "a").finish({"last_step": {"kl": float("nan"), "loss": 0.5}, "x": [1]})
+    read = read_artifact(made.path)
+    assert read is not None
+    assert read.record["metrics"] == {"last_step": {"kl": None, "loss": 0.5}, "x": [1]}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import logging
 import os
 import shutil
@@ -144,11 +145,14 @@ class Draft:
         write_json(self.path / CLOCK, {"seconds": self.seconds})
 
     def finish(self, metrics: Mapping[str, Any]) -> Artifact:
-        """Write ``artifact.json``, after which the stage is done, and put the draft in place."""
+        """Write ``artifact.json``, after which the stage is done, and put the draft in place.
+
+        Metrics that are not finite, such as the mean of nothing, are written as null.
+        """
         record = {
             **self.plan,
             "files": hash_files(self.path, but=(RECORD, LOCK, *SCAFFOLDING, *LOGS)),
-            "metrics": dict(metrics),
+            "metrics": _finite(metrics),
             "seconds": round(self.seconds, 3),
             "peak_rss_mb": peak_rss_mb(),
             "code": code_revision(),
@@ -264,6 +268,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """``write_text`` of indented JSON; NaN and infinities are refused (they are not JSON)."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_replaceable(output: Path, stage: str) -> None:
