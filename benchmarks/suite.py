@@ -24,8 +24,8 @@ from benchmarks.workload import (
     ensure_made,
 )
 
-STEPS: dict[str, int] = {"6m": 6, "30m": 4, "120m": 2, "0.5b": 8, "1.5b": 6}
-FEW_STEPS, LONG_STEPS = 4, 2
+STEPS: dict[str, int] = {"6m": 6, "30m": 4, "120m": 3, "0.5b": 8, "1.5b": 6}
+FEW_STEPS, LONG_STEPS = 4, 4
 """Of models made for tests; of steps that take long: long prompts, PPO's epochs."""
 PEERS: dict[str, tuple[str, ...]] = {"sample": ("generate", "vllm")}
 """The peers of a task, trl where not said."""
@@ -81,7 +81,7 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
         ValueError: a side fails, or the two do not learn the same.
     """
     ensure_made(Work(task=case.task, model=case.model, data=case.data, pairs=runner.pairs))
-    steps = ["--steps", str(_steps(case))]
+    steps = ["--steps", str(_steps(case)), "--warmup", "2"]
     setting = runner.best(case) if case.peer else AS_IT_COMES
     ours, theirs, peaks = [], [], []
     for _ in range(repeats):
