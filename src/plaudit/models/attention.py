@@ -57,6 +57,9 @@ def _attention(
 ) -> tuple[Tensor, None]:
     if trees is not None:
         assert attention_mask is not None, "packed trees come with their window"
+        for name in ("position_bias", "softcap", "s_aux"):
+            if options.get(name) is not None:
+                raise ValueError(f"attention with {name} cannot be computed over packed trees")
         found_HXD = tree_attention(
             query_BHTD[0], key_BGSD[0], value_BGSD[0], trees,
             scale=scaling or query_BHTD.shape[-1] ** -0.5, window=int(attention_mask),
