@@ -25,8 +25,9 @@ def test_what_was_acknowledged_outlives_a_kill(store_url: str) -> None:
         for process in pair:
             process.kill()
         for process in pair:
-            acknowledged += process.stdout.read().split()
-            assert process.wait() == -9
+            with process:
+                acknowledged += process.stdout.read().split()
+            assert process.returncode == -9
     store = open_store(store_url)
     recorded = Counter(entry.id for entry in read(store))
     assert len(acknowledged) > 50 * _ROUNDS, "hardly anything was under way"
