@@ -64,22 +64,18 @@ def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
 def _leases(found: sa.FromClause) -> sa.ScalarSelect[int]:
     """How many raters have the item before them just now; repeats give no vote."""
     taken = assignment.alias("taken")
-    return (
-        select(func.count())
-        .where(
-            taken.c.item == found.c.number,
-            taken.c.turn == 0,
-            taken.c.state == "open",
-            taken.c.leased_until > bindparam("now"),
-        )
-        .scalar_subquery()
+    is_leased = sa.and_(
+        taken.c.turn == 0, taken.c.state == "open", taken.c.leased_until > bindparam("now")
     )
+    # As a sum, not a condition: an item's assignments are few, the leases of all raters many.
+    leases = func.coalesce(func.sum(sa.case((is_leased, 1), else_=0)), 0)
+    return select(leases).where(taken.c.item == found.c.number).scalar_subquery()
 
 
 _IN_STRATUM = item.c.stratum == bindparam("stratum")
-_FRESH_BELOW = (
+_BEYOND = (
     item.c.priority == bindparam("priority"),
-    item.c.votes == 0,
+    item.c.votes == bindparam("votes"),
     item.c.number > bindparam("number"),
 )
 _LOWER = (item.c.priority < bindparam("priority"),)
@@ -87,7 +83,7 @@ _LOWER = (item.c.priority < bindparam("priority"),)
 _WAYS = {
     one: tuple(
         _first(*((_IN_STRATUM,) if one else ()), *conditions, head=head)
-        for conditions, head in (((), _HEAD), (_FRESH_BELOW, None), (_LOWER, _HEAD), ((), None))
+        for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
     )
     for one in (False, True)
 }
@@ -111,14 +107,14 @@ def first_free(
     furthest = min(ordinary, key=lambda one: (one.priority, -one.item), default=None)
     values = {"project": project, "rater": rater, "now": now}
     values |= {"stratum": stratum} if stratum else {}
-    head, fresh, lower, whole = _WAYS[bool(stratum)]
+    head, beyond, lower, whole = _WAYS[bool(stratum)]
     ways = [(head, values)]
     if furthest is not None:
-        place = {"priority": furthest.priority}
-        ways += [
-            (fresh, values | place | {"number": furthest.item}),
-            (lower, values | place),
-        ]
+        values |= {"priority": furthest.priority, "number": furthest.item}
+        # It stood among items of as many votes as it has, or one less by the rater's own.
+        levels = sorted({furthest.votes, max(furthest.votes - 1, 0), 0}, reverse=True)
+        ways += [(beyond, values | {"votes": votes}) for votes in levels]
+        ways += [(lower, values)]
     for query, parameters in [*ways, (whole, values)]:
         if (number := connection.execute(query, parameters).scalar()) is not None:
             return number

@@ -145,6 +145,7 @@ _RECENT_ONES = (
         assignment.c.item,
         assignment.c.turn,
         item.c.priority,
+        item.c.votes,
         item.c.is_gold,
     )
     .join(item, item.c.number == assignment.c.item)
@@ -169,7 +170,7 @@ def _span(key: str) -> dict[str, str]:
 
 def recent(connection: Connection, key: str, rater: str) -> Sequence[Row[Any]]:
     """The rater's last assignments in the project, the last first: id, shown, item, turn, and the
-    item's priority and is_gold."""
+    item's priority, votes and is_gold."""
     return connection.execute(_RECENT_ONES, _span(key) | {"rater": rater}).all()
 
 
