@@ -124,12 +124,16 @@ def dawid_skene(
         likeliest = likeliest_strength(confusion_counts(votes, found.posterior_IK))
         if likeliest == found.strength:
             break
-        found = _with_strength(votes, gold_I, likeliest, max_iterations)
+        found = _with_strength(votes, gold_I, likeliest, max_iterations, found.posterior_IK)
     return found
 
 
 def _with_strength(
-    votes: Votes, gold_I: ArrayLike | None, strength: float, max_iterations: int
+    votes: Votes,
+    gold_I: ArrayLike | None,
+    strength: float,
+    max_iterations: int,
+    start_IK: Floats | None = None,
 ) -> DawidSkene:
     def maximise(posterior_IK: Floats, _: object) -> tuple[Floats, Floats]:
         counts_WKK = confusion_counts(votes, posterior_IK)
@@ -142,7 +146,7 @@ def _with_strength(
         confusion_WKK, prior_K = parameters
         return np.log(prior_K) + label_evidence(votes, np.log(confusion_WKK))
 
-    found = iterate(votes, gold_I, maximise, expect, max_iterations)
+    found = iterate(votes, gold_I, maximise, expect, max_iterations, start_IK)
     return DawidSkene(
         posterior_IK=found.posterior_IK,
         confusion_WKK=found.parameters[0],

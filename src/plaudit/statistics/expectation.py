@@ -42,11 +42,13 @@ def iterate(
     maximise: Callable[[Floats, Parameters | None], Parameters],
     expect: Callable[[Parameters], Floats],
     max_iterations: int = MAX_ITERATIONS,
+    start_IK: Floats | None = None,
 ) -> Fitted[Parameters]:
     """Alternate ``maximise(posterior_IK, last parameters)`` and ``expect(parameters)``.
 
-    ``expect`` returns log-posteriors up to a constant a row. It begins from shares of the vote;
-    items of gold stay certain. Once, where it has converged on renamed labels, it is set right.
+    ``expect`` returns log-posteriors up to a constant a row. It begins from shares of the vote, or
+    ``start_IK``; items of gold stay certain. Once, where it has converged on renamed labels, it is
+    set right.
 
     Raises:
         ValueError: there is only one label.
@@ -54,7 +56,8 @@ def iterate(
     if votes.labels < 2:
         raise ValueError("there is one label only; a consensus needs at least two to choose from")
     gold = gold_labels(gold_I, votes.items, votes.labels)
-    posterior_IK = clamped(normalised(votes.counts_IK()), gold)
+    posterior_IK = normalised(votes.counts_IK()) if start_IK is None else start_IK
+    posterior_IK = clamped(posterior_IK, gold)
     parameters = maximise(posterior_IK, None)
     may_turn = True
     for iteration in range(1, max_iterations + 1):
