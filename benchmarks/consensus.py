@@ -82,7 +82,7 @@ def _measured(of: Callable[[Votes], Floats], judged: Judged) -> str:
 
 def main() -> None:
     """Print the table of the sets that are given."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     for name in READERS:
         parser.add_argument(f"--{name}", type=Path)
     chosen = vars(parser.parse_args())

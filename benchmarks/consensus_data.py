@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 import yaml
@@ -90,7 +90,7 @@ def ukp(folder: Path) -> Judged:
 
 
 def _judged(
-    rows: Sequence[tuple[Hashable, Hashable, int]], truth: dict[Hashable, int], labels: int
+    rows: Sequence[tuple[Hashable, Hashable, int]], truth: Mapping[Any, int], labels: int
 ) -> Judged:
     items: dict[Hashable, int] = {}
     raters: dict[Hashable, int] = {}

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from plaudit.statistics.majority import clamped, normalised
-from plaudit.statistics.votes import Floats, Integers, Votes, gold_labels
+from plaudit.statistics.votes import Floats, Integers, Votes, gold_labels, sums
 
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-6
@@ -99,7 +99,7 @@ def renaming(votes: Votes, posterior_IK: Floats) -> Integers | None:
 
 def row_counts(votes: Votes, weights_I: Floats) -> Floats:
     """The weight of the items to which each label was given, [K]."""
-    return np.bincount(votes.labels_N, weights_I[votes.items_N], minlength=votes.labels)
+    return sums(votes.labels_N, weights_I[votes.items_N], votes.labels)
 
 
 def label_prior(posterior_IK: Floats) -> Floats:
@@ -110,4 +110,9 @@ def label_prior(posterior_IK: Floats) -> Floats:
 
 def softmax(log_IK: Floats) -> Floats:
     """Probabilities from logarithms, row by row."""
-    return np.exp(log_IK - logsumexp(log_IK, axis=1, keepdims=True))
+    return np.exp(log_IK - log_totals(log_IK)[:, None])
+
+
+def log_totals(log_IK: Floats) -> Floats:
+    """``log sum_k exp``, [I]."""
+    return np.asarray(logsumexp(log_IK, axis=1), dtype=float)

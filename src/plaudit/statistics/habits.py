@@ -20,7 +20,7 @@ from scipy.special import bdtr, betainc, gammaln
 from plaudit.statistics.dawid_skene import OneCoin
 from plaudit.statistics.expectation import softmax
 from plaudit.statistics.majority import clamped
-from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes
+from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, sums
 
 Booleans = NDArray[np.bool_]
 TIE = 2
@@ -115,10 +115,7 @@ def accuracy_posterior(votes: Votes, others_NK: Floats) -> Floats:
     q_N = others_NK[np.arange(len(votes)), votes.labels_N]
     wrong_N = (1 - q_N) / (votes.labels - 1)
     log_WG = np.stack(
-        [
-            np.bincount(votes.raters_N, np.log(a * q_N + (1 - a) * wrong_N), votes.raters)
-            for a in GRID
-        ],
+        [sums(votes.raters_N, np.log(a * q_N + (1 - a) * wrong_N), votes.raters) for a in GRID],
         axis=1,
     )
     return softmax(log_WG)
@@ -134,8 +131,8 @@ def agreement_z(votes: Votes, others_NK: Floats, accuracy: float) -> Floats:
     mean_N = (p_NK * others_NK).sum(axis=1)
     variance_N = (p_NK * others_NK**2).sum(axis=1) - mean_N**2
     gap_N = others_NK[np.arange(len(votes)), votes.labels_N] - mean_N
-    gap_W = np.bincount(votes.raters_N, gap_N, votes.raters)
-    variance_W = np.bincount(votes.raters_N, variance_N, votes.raters)
+    gap_W = sums(votes.raters_N, gap_N, votes.raters)
+    variance_W = sums(votes.raters_N, variance_N, votes.raters)
     return ratio(gap_W, np.sqrt(variance_W))
 
 

@@ -157,7 +157,7 @@ def _others(chosen: PairVotes, left_out_W: Booleans) -> Floats:
     gold = gold_labels(chosen.gold_I, votes.items, votes.labels)
     kept = votes.chosen(~left_out_W[votes.raters_N])
     trusted = one_coin(kept if len(kept) else votes, gold)
-    return consensus_of_others(votes, gold, trusted, 1.0 - left_out_W)
+    return consensus_of_others(votes, gold, trusted, (~left_out_W).astype(float))
 
 
 def _on_gold(pairs: PairVotes) -> tuple[Integers, Integers]:
