@@ -80,12 +80,16 @@ def test_raters_who_judge_skip_and_undo_leave_a_whole_log(tmp_path: Path, seed: 
 
     with Writer(store) as writer:
         together(len(raters), work)
+        # What was given back after others had gone.
+        while left := [rater for rater in raters if next_assignment(store, "p", rater)]:
+            for rater in left:
+                if one := next_assignment(store, "p", rater):
+                    judge(writer, one, rater, Pairwise(strength=1))
     check_whole(store)
-    unsettled = [one for one in items(store, "p") if one.is_open]
-    for one in unsettled:
+    for one in (one for one in items(store, "p") if one.is_open):
         had = schema.assignment.select().where(schema.assignment.c.item == one.number)
         with store.reading() as connection:
-            assert len(connection.execute(had).all()) == len(raters), "everyone had it"
+            assert len(connection.execute(had).all()) >= len(raters), "open though not all had it"
 
 
 def test_fifty_raters_at_once_never_overfill_an_item(tmp_path: Path):
