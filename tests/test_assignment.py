@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.assignment import Refused, next_assignment, release_expired
+from plaudit.feedback.assignment import (
+    Conflict,
+    Refused,
+    give_item,
+    next_assignment,
+    release_expired,
+)
 from plaudit.feedback.assignment_policy import BLOCK, order_shown, repeat_serials
 from plaudit.feedback.assignment_submission import skip
 from plaudit.judgments import Item, Pairwise
@@ -204,6 +210,17 @@ def test_a_lapsed_lease_is_renewed_while_the_place_is_free(tmp_path: Path):
     assert release_expired(store, now=200.0) == 0
     again = given(store, "ann", now=300.0)
     assert (again.id, again.shown, again.leased_until) == (held.id, held.shown, 360.0)
+
+
+def test_an_item_can_be_given_by_name(tmp_path: Path):
+    store = made(tmp_path, project(), pairs(3), ["ann"])
+    given(store, "ann", now=1.0)
+    wanted = get_item(store, "p", "i2")
+    assert wanted is not None
+    one = give_item(store, "p", "ann", wanted.number, now=2.0)
+    assert given(store, "ann", now=3.0) == one and one.item.id == "i2"
+    with pytest.raises(Conflict, match="has had it"):
+        give_item(store, "p", "ann", wanted.number, now=4.0)
 
 
 def test_orders_are_balanced_within_blocks_and_drawn_by_item_and_rater(tmp_path: Path):

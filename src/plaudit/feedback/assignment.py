@@ -97,6 +97,22 @@ def give(connection: Connection, project: str, rater: str, now: float) -> Assign
     return _new(connection, desk)
 
 
+def give_item(
+    store: Store, project: str, rater: str, number: int, now: float | None = None
+) -> Assignment:
+    """Give a rater this item, by its number in the store, before whatever else they have open.
+
+    Raises:
+        Refused: there is no such project, or the rater is no member, or suspended.
+        Conflict: the rater has had the item.
+    """
+    with table.leasing(store) as connection:
+        desk = _desk(connection, project, rater, time.time() if now is None else now)
+        if table.has_had(connection, number, rater):
+            raise Conflict(f"item {number}: {rater} has had it; ask for the next one")
+        return _lease(connection, desk, number)
+
+
 def release_expired(store: Store, now: float | None = None) -> int:
     """Mark the leases that have run out, and say how many; others may have their items anyway."""
     with store.writing() as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 from plaudit.feedback.project import Project, guideline_text
 from plaudit.feedback.project_items import load_items
 from plaudit.feedback.selection import read_selection, selected
-from plaudit.store import Store, add_items, put_guideline, put_project
+from plaudit.store import Store, add_items, get_project, put_guideline, put_project
 from plaudit.store import assignment_queue as queue
 
 
@@ -40,8 +40,11 @@ def set_up_project(store: Store, project: Project, folder: Path) -> SetUp:
     if project.selection is not None:
         scores = read_selection(folder / project.selection.file)
         items = selected(items, scores, project.selection.random_share, project.id)
-    put_project(store, project.id, project.model_dump_json(exclude_unset=True))
+    config = project.model_dump_json(exclude_unset=True)
+    if get_project(store, project.id) is None:
+        put_project(store, project.id, config)
     put_guideline(store, project.id, project.guidelines.version, text)
+    put_project(store, project.id, config)
     added = add_items(store, project.id, items, project.overlap.votes)
     with store.writing() as connection:
         queue.make_indexes(connection)

@@ -198,6 +198,18 @@ def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
     return _leased(row) if row else None
 
 
+_HAS_HAD = select(
+    sa.exists().where(
+        assignment.c.item == bindparam("item"), assignment.c.rater == bindparam("rater")
+    )
+)
+
+
+def has_had(connection: Connection, item: int, rater: str) -> bool:
+    """Whether the rater was ever given the item."""
+    return bool(connection.execute(_HAS_HAD, {"item": item, "rater": rater}).scalar())
+
+
 _INSERT = assignment.insert()
 
 
