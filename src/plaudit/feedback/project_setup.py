@@ -48,7 +48,9 @@ def set_up_project(store: Store, project: Project, folder: Path) -> SetUp:
     added = add_items(store, project.id, items, project.overlap.votes)
     with store.writing() as connection:
         queue.make_indexes(connection)
-        queue.set_targets(connection, project.id, project.overlap.votes, project.overlap.by_stratum)
+        strata = {item.stratum for item in items}
+        wanted = {stratum: project.votes_wanted(stratum) for stratum in strata}
+        queue.set_targets(connection, project.id, wanted)
         if project.selection is not None:
             queue.set_priorities(connection, project.id, items)
     return SetUp(items=added, left_out=loaded.left_out, leaks=loaded.leaks)
