@@ -142,7 +142,7 @@ def test_pairs_of_hh(tmp_path: Path):
 
 
 def test_prompts_alone_are_for_demonstrations(tmp_path: Path):
-    asked = {"questions": [{"kind": "demonstration"}]}
+    asked: dict[str, Any] = {"questions": [{"kind": "demonstration"}]}
     (item,) = loaded(tmp_path, [{"prompt": "q"}], **asked).items
     assert item.prompt == "q" and not item.candidates
     with pytest.raises(ValueError, match="has 0 candidates, which pairwise cannot ask about"):
@@ -156,7 +156,7 @@ def test_more_responses_than_two_are_compared_two_by_two(tmp_path: Path):
 
 
 def test_rankings_of_up_to_nine(tmp_path: Path):
-    asked = {"questions": [{"kind": "ranking"}]}
+    asked: dict[str, Any] = {"questions": [{"kind": "ranking"}]}
     nine = [{"prompt": "q", "responses": list("abcdefghi")}]
     assert len(loaded(tmp_path, nine, **asked).items[0].candidates) == 9
     with pytest.raises(ValueError, match=r"data\.jsonl:1: has 10 candidates.*2 to 9"):
@@ -262,7 +262,7 @@ def test_a_selection_reorders_items_that_are_there(tmp_path: Path):
     store = open_store(tmp_path / "x.db")
     rows = [pair(f"i{n}").model_dump(mode="json") for n in range(20)]
     write(tmp_path / "data.jsonl", rows)
-    source = {"items": [{"dataset": "data.jsonl"}]}
+    source: dict[str, Any] = {"items": [{"dataset": "data.jsonl"}]}
     set_up(store, written(tmp_path, **source))
     write(tmp_path / "scores.jsonl", [{"id": f"i{n}", "information": n} for n in range(20)])
     choice = {"file": "scores.jsonl", "random_share": 0.05}

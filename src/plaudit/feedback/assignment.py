@@ -10,9 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from plaudit.feedback.assignment_policy import (
     block_so_far,
@@ -26,7 +25,7 @@ from plaudit.judgments import Item
 from plaudit.store import Store
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import Leased
+from plaudit.store.assignments import AnyRow, Leased
 
 
 class Refused(ValueError):
@@ -66,7 +65,7 @@ class _Desk:
     queue: str
     now: float
     has_unfinished: bool
-    last: Sequence[Row[Any]]
+    last: Sequence[AnyRow]
 
     @property
     def serial(self) -> int:
@@ -213,7 +212,7 @@ def assignment_of(connection: Connection, id: str) -> Assignment:
     return _assignment(connection, table.leased(connection, id))
 
 
-def case_of(connection: Connection, id: str, rater: str) -> Row[Any]:
+def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
     """A rater's assignment with its item and project.
 
     Raises:

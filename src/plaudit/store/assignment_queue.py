@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.judgments import Item, canonical_json
+from plaudit.store.assignments import AnyRow
 from plaudit.store.schema import assignment, item
 
 GOLD_INDEX = sa.Index(
@@ -40,7 +41,7 @@ def make_indexes(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[tuple[int]]:
+def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[Any]:
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
@@ -95,7 +96,7 @@ def first_free(
     rater: str,
     stratum: str,
     now: float,
-    last: Sequence[Row[Any]],
+    last: Sequence[AnyRow],
 ) -> int | None:
     """The number of the item to give next from the queue; None where there is none for the rater.
 
