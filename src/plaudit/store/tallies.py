@@ -25,6 +25,7 @@ from plaudit.store.tally_rows import (
     chunks,
     folded_seq,
     folded_suspensions,
+    insert_rows,
     items_at,
     places_of,
     seqs_of,
@@ -36,6 +37,9 @@ from plaudit.store.tally_rows import (
 from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, written
 
 _AT_ONCE = 1000
+_MADE_FROM_THE_LOG = (
+    schema.vote, schema.tally_mark, schema.tally_suspended, schema.item_tally, *TABLES.values(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +139,7 @@ def _apply(connection: Connection, change: _Change) -> None:
         {"seq": seq, "project": place[0], "item": place[1], "rater": v.rater, "facts": written(v)}
         for seq, (place, v) in change.come.items()
     ]
-    for chunk in chunks(come):
-        connection.execute(table.insert().values(chunk))
+    insert_rows(connection, table, come)
 
 
 def _recount(
