@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from plaudit.config import options
 from plaudit.feedback.assignment import give_item
 from plaudit.feedback.project import Project, project_of, read_project
 from plaudit.feedback.project_items import LoadedItems, load_items
@@ -316,3 +317,10 @@ def test_the_store_gives_back_the_project_as_written(tmp_path: Path):
     set_up(store, EXAMPLE)
     again = project_of(store_config(store))
     assert isinstance(again, Project) and again == config
+
+
+def test_the_page_tells_every_option():
+    page = (EXAMPLE.parents[2] / "docs" / "collect" / "project.md").read_text()
+    for name, kind, default, meaning in options(Project):
+        cells = (f"`{name}`", kind, f"`{default}`", meaning)
+        assert f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" in page
