@@ -84,7 +84,7 @@ def require(role: str) -> Callable[..., Signed]:
     return required
 
 
-def signed(store, credential: Credential, csrf: str | None) -> Signed:  # noqa: ANN001
+def signed(store, credential: Credential, csrf: str | None) -> Signed:
     """Who holds a token, with no more than it gives."""
     assert credential.rater is not None, "an invite is nobody's"
     found = memberships(store, credential.rater)

@@ -14,7 +14,6 @@ from plaudit.feedback.security import (
     address_of,
     attempts_of,
     csrf_of,
-    expect_csrf,
     refuse_after,
     signed,
     signed_in,
@@ -109,13 +108,9 @@ def sign_out(
 
 
 def _before(request: Request, now: float) -> Credential | None:
-    """Of this browser, if someone is signed in there and our page asks."""
+    """Of this browser: the cookie stays with our own pages, and the guard has seen the origin."""
     text = request.cookies.get(COOKIE, "")
-    found = tokens.look_up(request.app.state.store, text, ("session",), now)
-    if found is not None and request.headers.get("x-csrf-token"):
-        expect_csrf(request, text)
-        return found
-    return None
+    return tokens.look_up(request.app.state.store, text, ("session",), now)
 
 
 def _join(
@@ -129,9 +124,7 @@ def _join(
         raise HTTPException(422, f"name: {problem}") from problem
 
 
-def _open_session(
-    request: Request, response: Response, credential: Credential, now: float
-) -> str:
+def _open_session(request: Request, response: Response, credential: Credential, now: float) -> str:
     """A new session, with no more rights and no longer a life than the token it came from."""
     store = request.app.state.store
     tokens.forget_expired(store, now - LATE_SECONDS)
@@ -147,7 +140,7 @@ def _open_session(
 
 
 def _attributes(request: Request) -> dict:
-    https = request.app.state.protection.https or request.url.scheme == "https"
+    https = request.app.state.settings.secure_cookies or request.url.scheme == "https"
     return {"httponly": True, "samesite": "strict", "secure": https}
 
 

@@ -88,7 +88,9 @@ def rename(store: Store, id: str, name: str) -> None:
         ValueError: as ``clean_name``.
     """
     with store.engine.begin() as connection:
-        connection.execute(update(rater).where(rater.c.id == id).values(name=clean_name(name) or None))
+        connection.execute(
+            update(rater).where(rater.c.id == id).values(name=clean_name(name) or None)
+        )
 
 
 def add_member(store: Store, project_id: str, rater_id: str, role: str = "rater") -> None:

@@ -98,7 +98,9 @@ def invite(
     )  # fmt: skip
 
 
-def look_up(store: Store, text: str, purposes: tuple[Purpose, ...], now: float) -> Credential | None:
+def look_up(
+    store: Store, text: str, purposes: tuple[Purpose, ...], now: float
+) -> Credential | None:
     """What a token is good for now; None where it is unknown, expired, revoked, used up or of
     another purpose."""
     with store.engine.connect() as connection:
@@ -173,7 +175,7 @@ def _valid(
     return None if row is None else _credential(row)
 
 
-def _holds(now: float):  # noqa: ANN202 - SQLAlchemy's clauses
+def _holds(now: float):
     return (
         token.c.revoked_at.is_(None),
         or_(token.c.expires_at.is_(None), token.c.expires_at > now),
@@ -181,7 +183,7 @@ def _holds(now: float):  # noqa: ANN202 - SQLAlchemy's clauses
     )
 
 
-def _use_once(text: str, now: float):  # noqa: ANN202
+def _use_once(text: str, now: float):
     where = (token.c.hash == hash_of(text), token.c.purpose == "invite", token.c.uses_left > 0)
     return update(token).where(*where, *_holds(now)).values(uses_left=token.c.uses_left - 1)
 
