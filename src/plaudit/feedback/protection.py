@@ -41,8 +41,8 @@ class Protection:
 
 
 def protect(app: FastAPI, protection: Protection) -> None:
-    """Put all of this before an application's routes; once, and before ``SecurityHeaders``, which then
-    stand on what is refused here too."""
+    """Put all of this before an application's routes: once, and before ``SecurityHeaders``, which
+    then stand on what is refused here too."""
     app.state.protection = protection
     app.state.attempts = Attempts()
     app.add_middleware(_Guard, protection=protection)

@@ -63,7 +63,7 @@ def signed_in(request: Request) -> Signed:
 
 
 def require(role: str) -> Callable[..., Signed]:
-    """The dependency for a route under ``/api/projects/{project}``: a member with that role or more.
+    """The dependency of a route under ``/api/projects/{project}``: a member of that role or more.
 
     Raises:
         HTTPException: as ``signed_in``; 404 for who is no member, 403 for who is suspended or may

@@ -101,8 +101,10 @@ def invite(
 def look_up(
     store: Store, text: str, purposes: tuple[Purpose, ...], now: float
 ) -> Credential | None:
-    """What a token is good for now; None where it is unknown, expired, revoked, used up or of
-    another purpose."""
+    """What a token is good for now.
+
+    None where it is unknown, expired, revoked, used up or of another purpose.
+    """
     with store.engine.connect() as connection:
         return _valid(connection, text, purposes, now)
 
