@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import create_engine, insert
 
-from plaudit.store import people, schema, tokens
+from plaudit.store import Store, open_store, people, put_project, tokens
 
 NOW = 1_000_000.0
 DAY = tokens.DAY_SECONDS
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'log.db'}")
-    schema.METADATA.create_all(engine)
-    with engine.begin() as connection:
-        for id in ("coffee", "tea"):
-            row = {"id": id, "config": "{}", "secret": "s", "created_at": NOW}
-            connection.execute(insert(schema.project).values(**row))
-    yield SimpleNamespace(engine=engine, path=tmp_path / "log.db")
-    engine.dispose()
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(tmp_path / "log.db")
+    for id in ("coffee", "tea"):
+        put_project(opened, id, "{}")
+    yield opened
+    opened.close()
 
 
 def member(store, role: str = "rater", project: str = "coffee", name: str = "") -> str:
@@ -212,13 +208,12 @@ def test_a_name_that_is_refused_leaves_the_invite_unused(store) -> None:
     assert tokens.redeem_invite(store, text, NOW, name="a")
 
 
-def test_no_token_lies_in_the_database_file(store) -> None:
+def test_no_token_lies_in_the_database_file(store, tmp_path) -> None:
     """Read as bytes, with the write-ahead log: only the SHA-256 is there."""
     id = member(store)
     made = [tokens.issue(store, purpose, NOW, rater=id) for purpose in ("api", "session")]
     made.append(tokens.invite(store, "coffee", "rater", NOW))
-    store.engine.dispose()
-    stored = b"".join(path.read_bytes() for path in store.path.parent.glob("log.db*"))
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("log.db*"))
     for text in made:
         secret = text.removeprefix("plaudit_")
         assert secret.encode() not in stored and secret[:12].encode() not in stored
@@ -233,9 +228,9 @@ def test_expired_tokens_are_forgotten_and_others_are_not(store) -> None:
     assert tokens.look_up(store, kept, ("session",), NOW + 100)
 
 
-def test_tokens_are_256_bits_and_never_alike(store) -> None:
+def test_tokens_are_256_bits_and_never_alike(store, tmp_path) -> None:
     id = member(store)
     made = {tokens.issue(store, "api", NOW, rater=id) for _ in range(50)}
     assert len(made) == 50 and all(len(text) == len("plaudit_") + 43 for text in made)
-    with sqlite3.connect(store.path) as raw:
+    with sqlite3.connect(tmp_path / "log.db") as raw:
         assert raw.execute("SELECT count(DISTINCT hash) FROM token").fetchone() == (50,)

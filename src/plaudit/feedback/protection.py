@@ -1,7 +1,7 @@
 """What stands before every route: hosts, origins, sizes, what JSON may hold, and how errors look.
 
-Plain ASGI: the request's host and origin, then its body. A route sees a body that is UTF-8, of
-bounded size, and JSON that any database can keep.
+Plain ASGI, outermost first: headers of every response, then the request's host and origin, then its
+body. A route sees a body that is UTF-8, of bounded size, and JSON that any database can keep.
 """
 
 from __future__ import annotations
@@ -24,6 +24,19 @@ from plaudit.feedback.attempts import Attempts
 from plaudit.feedback.bodies import TooLarge, UnusableBody, counted, read_json
 
 LOG = logging.getLogger("plaudit.feedback")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
@@ -35,14 +48,15 @@ class Protection:
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     """Names it answers to, without ports: a page of another name that was made to point here
     (DNS rebinding) is refused."""
+    https: bool = False
+    """It is reached by https alone, perhaps by way of a proxy: cookies say so, and so does HSTS."""
     body_bytes: int = 1 << 20
     import_bytes: int = 1 << 28
     """Of the one route that reads files, ``/import``."""
 
 
 def protect(app: FastAPI, protection: Protection) -> None:
-    """Put all of this before an application's routes: once, and before ``SecurityHeaders``, which
-    then stand on what is refused here too."""
+    """Put all of this before an application's routes, once."""
     app.state.protection = protection
     app.state.attempts = Attempts()
     app.add_middleware(_Guard, protection=protection)
@@ -62,6 +76,7 @@ class _Guard:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             raise RuntimeError(f"a {scope['type']} connection; the application speaks HTTP only")
+        send = _with_headers(scope, send, self.protection)
         headers = _headers(scope)
         refused = _refusal(scope, headers, self.protection)
         if refused is None:
@@ -121,6 +136,22 @@ def _hostname(host: str) -> str:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _with_headers(scope: Scope, send: Send, protection: Protection) -> Send:
+    own = dict(HEADERS)
+    if protection.https:
+        own["strict-transport-security"] = "max-age=31536000"
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            kept = {"cache-control": "no-store"} | own
+            more = [(k.encode(), v.encode()) for k, v in kept.items() if k.encode() not in given]
+            message = {**message, "headers": [*message["headers"], *more]}
+        await send(message)
+
+    return sending
 
 
 async def _http_error(request: Request, problem: Exception) -> JSONResponse:

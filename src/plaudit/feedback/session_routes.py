@@ -140,7 +140,7 @@ def _open_session(request: Request, response: Response, credential: Credential, 
 
 
 def _attributes(request: Request) -> dict:
-    https = request.app.state.settings.secure_cookies or request.url.scheme == "https"
+    https = request.app.state.protection.https or request.url.scheme == "https"
     return {"httponly": True, "samesite": "strict", "secure": https}
 
 

@@ -10,14 +10,11 @@ import secrets
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from plaudit.store.opening import Store
 from plaudit.store.schema import member, project, rater
-
-if TYPE_CHECKING:
-    from plaudit.store import Store
 
 ROLES = ("rater", "adjudicator", "lead")
 """Each may do what those before it may."""
@@ -53,7 +50,7 @@ def new_rater(
     Raises:
         ValueError: the name is too long, or holds control characters.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         return insert_rater(connection, now, name, kind, version)
 
 
@@ -87,7 +84,7 @@ def rename(store: Store, id: str, name: str) -> None:
     Raises:
         ValueError: as ``clean_name``.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         connection.execute(
             update(rater).where(rater.c.id == id).values(name=clean_name(name) or None)
         )
@@ -99,7 +96,7 @@ def add_member(store: Store, project_id: str, rater_id: str, role: str = "rater"
     Raises:
         ValueError: no such role, project or rater.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         insert_member(connection, project_id, rater_id, role)
 
 
@@ -126,7 +123,7 @@ def set_role(store: Store, project_id: str, rater_id: str, role: str) -> None:
     """
     if role not in ROLES:
         raise ValueError(f"role {role!r}: no such role; there are {', '.join(ROLES)}")
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         if role != "lead":
             _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"role": role})
@@ -138,7 +135,7 @@ def suspend(store: Store, project_id: str, rater_id: str, now: float) -> None:
     Raises:
         ValueError: no such member, or it would leave the project without a lead.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"suspended_at": now})
 
@@ -149,7 +146,7 @@ def resume(store: Store, project_id: str, rater_id: str) -> None:
     Raises:
         ValueError: no such member.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         _change(connection, project_id, rater_id, {"suspended_at": None})
 
 
@@ -171,13 +168,13 @@ def memberships(store: Store, rater_id: str) -> Mapping[str, Member]:
 
 def has_lead(store: Store, project_id: str) -> bool:
     """Whether someone leads the project."""
-    with store.engine.connect() as connection:
+    with store.reading() as connection:
         return _leads(connection, project_id) != []
 
 
 def _found(store: Store, *where: object) -> Iterator[Member]:
     rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)  # type: ignore[arg-type]
-    with store.engine.connect() as connection:
+    with store.reading() as connection:
         for row in connection.execute(rows.order_by(rater.c.created_at, rater.c.id)).mappings():
             yield _member(row)
 
