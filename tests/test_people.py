@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.store import Store, open_store, people, put_project, tokens
+from plaudit.store import Store, events, open_store, people, put_project, tokens
 
 NOW = 1_000_000.0
+BY = "0123456789abcdef"
 DAY = tokens.DAY_SECONDS
 
 
@@ -75,23 +76,27 @@ def test_a_member_needs_a_role_and_a_project(store, project: str, role: str, mat
 def test_the_only_lead_can_be_neither_suspended_nor_lowered(store) -> None:
     lead = member(store, "lead")
     with pytest.raises(ValueError, match="only lead"):
-        people.suspend(store, "coffee", lead, NOW)
+        people.suspend(store, "coffee", lead, NOW, BY, "slow")
     with pytest.raises(ValueError, match="only lead"):
-        people.set_role(store, "coffee", lead, "rater")
+        people.set_role(store, "coffee", lead, "rater", BY)
     other = member(store, "lead")
-    people.suspend(store, "coffee", lead, NOW)
+    people.suspend(store, "coffee", lead, NOW, BY, "slow")
     with pytest.raises(ValueError, match="only lead"):
-        people.suspend(store, "coffee", other, NOW)
+        people.suspend(store, "coffee", other, NOW, BY, "slow")
 
 
 def test_a_suspension_is_one_project_s_and_reversible(store) -> None:
     id = member(store)
     people.add_member(store, "tea", id)
-    people.suspend(store, "coffee", id, NOW)
+    people.suspend(store, "coffee", id, NOW, BY, "slow")
     found = people.memberships(store, id)
     assert found["coffee"].suspended_at == NOW and found["tea"].suspended_at is None
-    people.resume(store, "coffee", id)
+    people.resume(store, "coffee", id, BY)
     assert people.memberships(store, id)["coffee"].suspended_at is None
+    happened = [
+        (event.kind, event.rater, event.detail["rater"]) for event in events(store, "coffee")
+    ]
+    assert happened == [("suspended", BY, id), ("resumed", BY, id)]
 
 
 def test_members_of_another_project_are_not_listed(store) -> None:
@@ -195,7 +200,7 @@ def test_who_is_there_already_joins_as_they_are(store) -> None:
 
 def test_an_invite_does_not_undo_a_suspension(store) -> None:
     id = member(store)
-    people.suspend(store, "coffee", id, NOW)
+    people.suspend(store, "coffee", id, NOW, BY, "slow")
     text = tokens.invite(store, "coffee", "rater", NOW)
     tokens.redeem_invite(store, text, NOW, rater=id)
     assert people.get_member(store, "coffee", id).suspended_at == NOW

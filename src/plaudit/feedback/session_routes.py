@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import (
     COOKIE,
     Signed,
@@ -24,27 +25,6 @@ from plaudit.store.tokens import Credential
 router = APIRouter(prefix="/api", tags=["session"])
 SESSION_SECONDS = tokens.LIFETIME_SECONDS["session"]
 LATE_SECONDS = 90 * tokens.DAY_SECONDS
-
-
-class ErrorBody(BaseModel):
-    """What every error says: what is wrong, what was expected, what to do."""
-
-    error: str
-
-
-REFUSALS = {
-    status: {"model": ErrorBody, "description": text}
-    for status, text in {
-        400: "Not JSON, or not as the address asks",
-        401: "Nobody is signed in",
-        403: "Not for this role, or not from our page",
-        404: "No such thing among yours",
-        409: "In conflict with what stands",
-        413: "Too large",
-        422: "A field is not as expected",
-        429: "Too often",
-    }.items()
-}
 
 
 class SignIn(BaseModel):
@@ -70,7 +50,7 @@ class Session(BaseModel):
     """For who has just joined: their own, to sign in with elsewhere. Shown once."""
 
 
-@router.post("/session", responses={k: REFUSALS[k] for k in (400, 401, 403, 409, 413, 422, 429)})
+@router.post("/session", responses=refusals(400, 401, 403, 409, 413, 422, 429))
 def sign_in(request: Request, response: Response, body: SignIn) -> Session:
     """Sign in with a token or an invite; whoever was signed in before in this browser is not."""
     store, now = request.app.state.store, time.time()
@@ -92,13 +72,13 @@ def sign_in(request: Request, response: Response, body: SignIn) -> Session:
     return _session(signed(store, credential, csrf), shown)
 
 
-@router.get("/session", responses={k: REFUSALS[k] for k in (401,)})
+@router.get("/session", responses=refusals(401))
 def who_am_i(who: Annotated[Signed, Depends(signed_in)]) -> Session:
     """Who is signed in; a page that was reloaded learns its CSRF token here."""
     return _session(who, None)
 
 
-@router.delete("/session", status_code=204, responses={k: REFUSALS[k] for k in (401, 403)})
+@router.delete("/session", status_code=204, responses=refusals(401, 403))
 def sign_out(
     request: Request, response: Response, who: Annotated[Signed, Depends(signed_in)]
 ) -> None:
@@ -118,10 +98,8 @@ def _join(
 ) -> str | None:
     """Who joined by an invite: someone new, or who is signed in already."""
     rater = before.rater if before is not None else None
-    try:
+    with refused_as(422):
         return tokens.redeem_invite(request.app.state.store, token, now, name, rater)
-    except ValueError as problem:
-        raise HTTPException(422, f"name: {problem}") from problem
 
 
 def _open_session(request: Request, response: Response, credential: Credential, now: float) -> str:

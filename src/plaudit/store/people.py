@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
 
+from plaudit.store.events import record_event_in
 from plaudit.store.opening import Store
 from plaudit.store.schema import member, project, rater
 
@@ -115,8 +116,8 @@ def insert_member(connection: Connection, project_id: str, rater_id: str, role: 
         connection.execute(update(member).where(*here).values(role=role))
 
 
-def set_role(store: Store, project_id: str, rater_id: str, role: str) -> None:
-    """Give a member another role.
+def set_role(store: Store, project_id: str, rater_id: str, role: str, by: str) -> None:
+    """Give a member another role; the event says who did.
 
     Raises:
         ValueError: no such role or member, or it would leave the project without a lead.
@@ -127,9 +128,10 @@ def set_role(store: Store, project_id: str, rater_id: str, role: str) -> None:
         if role != "lead":
             _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"role": role})
+        record_event_in(connection, project_id, by, "role", {"rater": rater_id, "role": role})
 
 
-def suspend(store: Store, project_id: str, rater_id: str, now: float) -> None:
+def suspend(store: Store, project_id: str, rater_id: str, now: float, by: str, reason: str) -> None:
     """Leave a member's judgments out, and give them nothing to judge, until they are resumed.
 
     Raises:
@@ -138,9 +140,11 @@ def suspend(store: Store, project_id: str, rater_id: str, now: float) -> None:
     with store.writing() as connection:
         _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"suspended_at": now})
+        detail = {"rater": rater_id, "reason": reason}
+        record_event_in(connection, project_id, by, "suspended", detail)
 
 
-def resume(store: Store, project_id: str, rater_id: str) -> None:
+def resume(store: Store, project_id: str, rater_id: str, by: str, reason: str = "") -> None:
     """Take a suspension back.
 
     Raises:
@@ -148,17 +152,19 @@ def resume(store: Store, project_id: str, rater_id: str) -> None:
     """
     with store.writing() as connection:
         _change(connection, project_id, rater_id, {"suspended_at": None})
+        detail = {"rater": rater_id, "reason": reason}
+        record_event_in(connection, project_id, by, "resumed", detail)
 
 
 def get_member(store: Store, project_id: str, rater_id: str) -> Member | None:
     """A rater in a project, or None where the rater is no member of it."""
-    where = (member.c.project == project_id, member.c.rater == rater_id)
-    return next(_found(store, *where), None)
+    found = _found(store, member.c.project == project_id, member.c.rater == rater_id)
+    return found[0] if found else None
 
 
 def members(store: Store, project_id: str) -> tuple[Member, ...]:
     """All members of a project, those who came first first."""
-    return tuple(_found(store, member.c.project == project_id))
+    return _found(store, member.c.project == project_id)
 
 
 def memberships(store: Store, rater_id: str) -> Mapping[str, Member]:
@@ -172,11 +178,11 @@ def has_lead(store: Store, project_id: str) -> bool:
         return _leads(connection, project_id) != []
 
 
-def _found(store: Store, *where: object) -> Iterator[Member]:
-    rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)  # type: ignore[arg-type]
+def _found(store: Store, *where: ColumnElement[bool]) -> tuple[Member, ...]:
+    rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)
     with store.reading() as connection:
-        for row in connection.execute(rows.order_by(rater.c.created_at, rater.c.id)).mappings():
-            yield _member(row)
+        in_order = rows.order_by(rater.c.created_at, rater.c.id)
+        return tuple(_member(row) for row in connection.execute(in_order).mappings())
 
 
 def _member(row: RowMapping) -> Member:
@@ -193,10 +199,10 @@ def _member(row: RowMapping) -> Member:
     )
 
 
-def _expect(connection: Connection, table: object, id: str) -> None:
-    found = connection.execute(select(table.c.id).where(table.c.id == id)).first()  # type: ignore[attr-defined]
+def _expect(connection: Connection, table: Table, id: str) -> None:
+    found = connection.execute(select(table.c.id).where(table.c.id == id)).first()
     if found is None:
-        raise ValueError(f"{table.name} {id!r}: there is none of that id")  # type: ignore[attr-defined]
+        raise ValueError(f"{table.name} {id!r}: there is none of that id")
 
 
 def _change(connection: Connection, project_id: str, rater_id: str, values: dict) -> None:
