@@ -107,7 +107,9 @@ def _check_value(value: object) -> None:
         case str():
             _check_text(value)
         case float() if not math.isfinite(value):
-            raise UnusableBody("the body holds a number too large to keep; expected less than 1e308")
+            raise UnusableBody(
+                "the body holds a number beyond 1e308; expected a smaller one"
+            )
         case list():
             for inner in value:
                 _check_value(inner)

@@ -25,9 +25,8 @@ from plaudit.feedback.bodies import TooLarge, UnusableBody, counted, read_json
 
 LOG = logging.getLogger("plaudit.feedback")
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -57,7 +56,7 @@ class Protection:
 
 
 def protect(app: FastAPI, protection: Protection) -> None:
-    """Put all of this before an application's routes; once, after they are all there."""
+    """Put all of this before an application's routes, once."""
     app.state.protection = protection
     app.state.attempts = Attempts()
     app.add_middleware(_Guard, protection=protection)
@@ -143,13 +142,12 @@ def _with_headers(scope: Scope, send: Send, protection: Protection) -> Send:
     own = dict(HEADERS)
     if protection.https:
         own["strict-transport-security"] = "max-age=31536000"
-    if scope["path"].startswith("/api/"):
-        own["cache-control"] = "no-store"
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = {name.lower() for name, _ in message["headers"]}
-            more = [(k.encode(), v.encode()) for k, v in own.items() if k.encode() not in given]
+            kept = {"cache-control": "no-store"} | own
+            more = [(k.encode(), v.encode()) for k, v in kept.items() if k.encode() not in given]
             message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
 

@@ -63,7 +63,7 @@ def signed_in(request: Request) -> Signed:
 
 
 def require(role: str) -> Callable[..., Signed]:
-    """The dependency for a route under ``/api/projects/{project}``: a member with that role or more.
+    """The dependency of a route under ``/api/projects/{project}``: a member of that role or more.
 
     Raises:
         HTTPException: as ``signed_in``; 404 for who is no member, 403 for who is suspended or may
@@ -84,7 +84,7 @@ def require(role: str) -> Callable[..., Signed]:
     return required
 
 
-def signed(store, credential: Credential, csrf: str | None) -> Signed:  # noqa: ANN001
+def signed(store, credential: Credential, csrf: str | None) -> Signed:
     """Who holds a token, with no more than it gives."""
     assert credential.rater is not None, "an invite is nobody's"
     found = memberships(store, credential.rater)

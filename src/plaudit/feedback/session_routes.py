@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import (
     COOKIE,
     Signed,
     address_of,
     attempts_of,
     csrf_of,
-    expect_csrf,
     refuse_after,
     signed,
     signed_in,
@@ -25,27 +25,6 @@ from plaudit.store.tokens import Credential
 router = APIRouter(prefix="/api", tags=["session"])
 SESSION_SECONDS = tokens.LIFETIME_SECONDS["session"]
 LATE_SECONDS = 90 * tokens.DAY_SECONDS
-
-
-class ErrorBody(BaseModel):
-    """What every error says: what is wrong, what was expected, what to do."""
-
-    error: str
-
-
-REFUSALS = {
-    status: {"model": ErrorBody, "description": text}
-    for status, text in {
-        400: "Not JSON, or not as the address asks",
-        401: "Nobody is signed in",
-        403: "Not for this role, or not from our page",
-        404: "No such thing among yours",
-        409: "In conflict with what stands",
-        413: "Too large",
-        422: "A field is not as expected",
-        429: "Too often",
-    }.items()
-}
 
 
 class SignIn(BaseModel):
@@ -71,7 +50,7 @@ class Session(BaseModel):
     """For who has just joined: their own, to sign in with elsewhere. Shown once."""
 
 
-@router.post("/session", responses={k: REFUSALS[k] for k in (400, 401, 403, 409, 413, 422, 429)})
+@router.post("/session", responses=refusals(400, 401, 403, 409, 413, 422, 429))
 def sign_in(request: Request, response: Response, body: SignIn) -> Session:
     """Sign in with a token or an invite; whoever was signed in before in this browser is not."""
     store, now = request.app.state.store, time.time()
@@ -93,13 +72,13 @@ def sign_in(request: Request, response: Response, body: SignIn) -> Session:
     return _session(signed(store, credential, csrf), shown)
 
 
-@router.get("/session", responses={k: REFUSALS[k] for k in (401,)})
+@router.get("/session", responses=refusals(401))
 def who_am_i(who: Annotated[Signed, Depends(signed_in)]) -> Session:
     """Who is signed in; a page that was reloaded learns its CSRF token here."""
     return _session(who, None)
 
 
-@router.delete("/session", status_code=204, responses={k: REFUSALS[k] for k in (401, 403)})
+@router.delete("/session", status_code=204, responses=refusals(401, 403))
 def sign_out(
     request: Request, response: Response, who: Annotated[Signed, Depends(signed_in)]
 ) -> None:
@@ -109,13 +88,9 @@ def sign_out(
 
 
 def _before(request: Request, now: float) -> Credential | None:
-    """Of this browser, if someone is signed in there and our page asks."""
+    """Of this browser: the cookie stays with our own pages, and the guard has seen the origin."""
     text = request.cookies.get(COOKIE, "")
-    found = tokens.look_up(request.app.state.store, text, ("session",), now)
-    if found is not None and request.headers.get("x-csrf-token"):
-        expect_csrf(request, text)
-        return found
-    return None
+    return tokens.look_up(request.app.state.store, text, ("session",), now)
 
 
 def _join(
@@ -123,15 +98,11 @@ def _join(
 ) -> str | None:
     """Who joined by an invite: someone new, or who is signed in already."""
     rater = before.rater if before is not None else None
-    try:
+    with refused_as(422):
         return tokens.redeem_invite(request.app.state.store, token, now, name, rater)
-    except ValueError as problem:
-        raise HTTPException(422, f"name: {problem}") from problem
 
 
-def _open_session(
-    request: Request, response: Response, credential: Credential, now: float
-) -> str:
+def _open_session(request: Request, response: Response, credential: Credential, now: float) -> str:
     """A new session, with no more rights and no longer a life than the token it came from."""
     store = request.app.state.store
     tokens.forget_expired(store, now - LATE_SECONDS)

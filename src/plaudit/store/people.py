@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
 
+from plaudit.store.events import record_event_in
+from plaudit.store.opening import Store
 from plaudit.store.schema import member, project, rater
-
-if TYPE_CHECKING:
-    from plaudit.store import Store
 
 ROLES = ("rater", "adjudicator", "lead")
 """Each may do what those before it may."""
@@ -53,7 +51,7 @@ def new_rater(
     Raises:
         ValueError: the name is too long, or holds control characters.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         return insert_rater(connection, now, name, kind, version)
 
 
@@ -87,8 +85,10 @@ def rename(store: Store, id: str, name: str) -> None:
     Raises:
         ValueError: as ``clean_name``.
     """
-    with store.engine.begin() as connection:
-        connection.execute(update(rater).where(rater.c.id == id).values(name=clean_name(name) or None))
+    with store.writing() as connection:
+        connection.execute(
+            update(rater).where(rater.c.id == id).values(name=clean_name(name) or None)
+        )
 
 
 def add_member(store: Store, project_id: str, rater_id: str, role: str = "rater") -> None:
@@ -97,7 +97,7 @@ def add_member(store: Store, project_id: str, rater_id: str, role: str = "rater"
     Raises:
         ValueError: no such role, project or rater.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         insert_member(connection, project_id, rater_id, role)
 
 
@@ -116,50 +116,55 @@ def insert_member(connection: Connection, project_id: str, rater_id: str, role: 
         connection.execute(update(member).where(*here).values(role=role))
 
 
-def set_role(store: Store, project_id: str, rater_id: str, role: str) -> None:
-    """Give a member another role.
+def set_role(store: Store, project_id: str, rater_id: str, role: str, by: str) -> None:
+    """Give a member another role; the event says who did.
 
     Raises:
         ValueError: no such role or member, or it would leave the project without a lead.
     """
     if role not in ROLES:
         raise ValueError(f"role {role!r}: no such role; there are {', '.join(ROLES)}")
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         if role != "lead":
             _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"role": role})
+        record_event_in(connection, project_id, by, "role", {"rater": rater_id, "role": role})
 
 
-def suspend(store: Store, project_id: str, rater_id: str, now: float) -> None:
+def suspend(store: Store, project_id: str, rater_id: str, now: float, by: str, reason: str) -> None:
     """Leave a member's judgments out, and give them nothing to judge, until they are resumed.
 
     Raises:
         ValueError: no such member, or it would leave the project without a lead.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         _expect_another_lead(connection, project_id, rater_id)
         _change(connection, project_id, rater_id, {"suspended_at": now})
+        detail = {"rater": rater_id, "reason": reason}
+        record_event_in(connection, project_id, by, "suspended", detail)
 
 
-def resume(store: Store, project_id: str, rater_id: str) -> None:
+def resume(store: Store, project_id: str, rater_id: str, by: str, reason: str = "") -> None:
     """Take a suspension back.
 
     Raises:
         ValueError: no such member.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         _change(connection, project_id, rater_id, {"suspended_at": None})
+        detail = {"rater": rater_id, "reason": reason}
+        record_event_in(connection, project_id, by, "resumed", detail)
 
 
 def get_member(store: Store, project_id: str, rater_id: str) -> Member | None:
     """A rater in a project, or None where the rater is no member of it."""
-    where = (member.c.project == project_id, member.c.rater == rater_id)
-    return next(_found(store, *where), None)
+    found = _found(store, member.c.project == project_id, member.c.rater == rater_id)
+    return found[0] if found else None
 
 
 def members(store: Store, project_id: str) -> tuple[Member, ...]:
     """All members of a project, those who came first first."""
-    return tuple(_found(store, member.c.project == project_id))
+    return _found(store, member.c.project == project_id)
 
 
 def memberships(store: Store, rater_id: str) -> Mapping[str, Member]:
@@ -169,15 +174,15 @@ def memberships(store: Store, rater_id: str) -> Mapping[str, Member]:
 
 def has_lead(store: Store, project_id: str) -> bool:
     """Whether someone leads the project."""
-    with store.engine.connect() as connection:
+    with store.reading() as connection:
         return _leads(connection, project_id) != []
 
 
-def _found(store: Store, *where: object) -> Iterator[Member]:
-    rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)  # type: ignore[arg-type]
-    with store.engine.connect() as connection:
-        for row in connection.execute(rows.order_by(rater.c.created_at, rater.c.id)).mappings():
-            yield _member(row)
+def _found(store: Store, *where: ColumnElement[bool]) -> tuple[Member, ...]:
+    rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)
+    with store.reading() as connection:
+        in_order = rows.order_by(rater.c.created_at, rater.c.id)
+        return tuple(_member(row) for row in connection.execute(in_order).mappings())
 
 
 def _member(row: RowMapping) -> Member:
@@ -194,10 +199,10 @@ def _member(row: RowMapping) -> Member:
     )
 
 
-def _expect(connection: Connection, table: object, id: str) -> None:
-    found = connection.execute(select(table.c.id).where(table.c.id == id)).first()  # type: ignore[attr-defined]
+def _expect(connection: Connection, table: Table, id: str) -> None:
+    found = connection.execute(select(table.c.id).where(table.c.id == id)).first()
     if found is None:
-        raise ValueError(f"{table.name} {id!r}: there is none of that id")  # type: ignore[attr-defined]
+        raise ValueError(f"{table.name} {id!r}: there is none of that id")
 
 
 def _change(connection: Connection, project_id: str, rater_id: str, values: dict) -> None:

@@ -11,15 +11,13 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
+from plaudit.store.opening import Store
 from plaudit.store.people import ROLES, insert_member, insert_rater
 from plaudit.store.schema import token
-
-if TYPE_CHECKING:
-    from plaudit.store import Store
 
 Purpose = Literal["invite", "session", "api"]
 DAY_SECONDS = 86400.0
@@ -79,7 +77,7 @@ def issue(
     text = f"plaudit_{secrets.token_urlsafe(32)}"
     row = {"hash": hash_of(text), "purpose": purpose, "rater": rater, "project": project}
     row |= {"role": role, "uses_left": uses, "created_at": now, "expires_at": now + lifetime}
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         connection.execute(insert(token).values(**row))
     return text
 
@@ -98,16 +96,20 @@ def invite(
     )  # fmt: skip
 
 
-def look_up(store: Store, text: str, purposes: tuple[Purpose, ...], now: float) -> Credential | None:
-    """What a token is good for now; None where it is unknown, expired, revoked, used up or of
-    another purpose."""
-    with store.engine.connect() as connection:
+def look_up(
+    store: Store, text: str, purposes: tuple[Purpose, ...], now: float
+) -> Credential | None:
+    """What a token is good for now.
+
+    None where it is unknown, expired, revoked, used up or of another purpose.
+    """
+    with store.reading() as connection:
         return _valid(connection, text, purposes, now)
 
 
 def is_known(store: Store, text: str) -> bool:
     """Whether it was a token once: someone who uses it late is not guessing."""
-    with store.engine.connect() as connection:
+    with store.reading() as connection:
         found = select(token.c.hash).where(token.c.hash == hash_of(text))
         return connection.execute(found).first() is not None
 
@@ -120,7 +122,7 @@ def redeem_invite(
     Raises:
         ValueError: as ``people.clean_name``.
     """
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         # The count goes down first, and only while there is something left: two who use the last
         # one at once cannot both succeed.
         if not connection.execute(_use_once(text, now)).rowcount:
@@ -135,14 +137,14 @@ def redeem_invite(
 def revoke(store: Store, hash: str, now: float) -> bool:
     """End a token, by its hash; whether there was one to end."""
     ended = update(token).where(token.c.hash == hash, token.c.revoked_at.is_(None))
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         return connection.execute(ended.values(revoked_at=now)).rowcount > 0
 
 
 def revoke_all(store: Store, rater: str, now: float) -> int:
     """End every session and token of a rater; how many there were."""
     ended = update(token).where(token.c.rater == rater, token.c.revoked_at.is_(None))
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         return connection.execute(ended.values(revoked_at=now)).rowcount
 
 
@@ -151,14 +153,14 @@ def invites(store: Store, project: str, now: float) -> tuple[Credential, ...]:
     rows = select(token).where(
         token.c.project == project, token.c.purpose == "invite", *_holds(now)
     )
-    with store.engine.connect() as connection:
+    with store.reading() as connection:
         found = connection.execute(rows.order_by(token.c.created_at.desc())).mappings()
         return tuple(_credential(row) for row in found)
 
 
 def forget_expired(store: Store, before: float) -> int:
     """Delete tokens that expired before a time; how many."""
-    with store.engine.begin() as connection:
+    with store.writing() as connection:
         return connection.execute(delete(token).where(token.c.expires_at < before)).rowcount
 
 
@@ -173,7 +175,7 @@ def _valid(
     return None if row is None else _credential(row)
 
 
-def _holds(now: float):  # noqa: ANN202 - SQLAlchemy's clauses
+def _holds(now: float):
     return (
         token.c.revoked_at.is_(None),
         or_(token.c.expires_at.is_(None), token.c.expires_at > now),
@@ -181,7 +183,7 @@ def _holds(now: float):  # noqa: ANN202 - SQLAlchemy's clauses
     )
 
 
-def _use_once(text: str, now: float):  # noqa: ANN202
+def _use_once(text: str, now: float):
     where = (token.c.hash == hash_of(text), token.c.purpose == "invite", token.c.uses_left > 0)
     return update(token).where(*where, *_holds(now)).values(uses_left=token.c.uses_left - 1)
 
