@@ -75,6 +75,21 @@ def takes(model: type[Record]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def _inlined(schema: Any, named: dict[str, Any]) -> Any:
+    """The schema with what it refers to in its place."""
+    if isinstance(schema, list):
+        return [_inlined(part, named) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(named[schema["$ref"].rpartition("/")[2]], named)
+    return {
+        key: _inlined(value, named)
+        for key, value in schema.items()
+        if key not in ("$defs", "discriminator")
+    }
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """What assignment and store refuse, as statuses."""
@@ -171,18 +186,3 @@ def _next(request: Request, project: str, who: Signed) -> dict[str, Any]:
 
 def _json(value: Any) -> Response:
     return Response(json.dumps(value, ensure_ascii=False), media_type="application/json")
-
-
-def _inlined(schema: Any, named: dict[str, Any]) -> Any:
-    """The schema with what it refers to in its place."""
-    if isinstance(schema, list):
-        return [_inlined(part, named) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _inlined(named[schema["$ref"].rpartition("/")[2]], named)
-    return {
-        key: _inlined(value, named)
-        for key, value in schema.items()
-        if key not in ("$defs", "discriminator")
-    }
