@@ -119,7 +119,11 @@ def test_a_token_that_does_not_hold_is_no_token(world: World, fate: str, way: st
     now, lead = time.time(), world.ids["lead"]
     purpose = "session" if way == "cookie" else "api"
     text = tokens.issue(
-        world.store, purpose, now - (60 if fate == "expired" else 0), rater=lead, lifetime_seconds=30
+        world.store,
+        purpose,
+        now - (60 if fate == "expired" else 0),
+        rater=lead,
+        lifetime_seconds=30,
     )
     hash = tokens.hash_of(text)
     if fate == "revoked":

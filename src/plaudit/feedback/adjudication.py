@@ -1,4 +1,4 @@
-"""The items raters differ on, and the answer that settles one: a judgment like any other, marked."""
+"""Items that raters differ on, and the answer that settles one: a judgment like others, marked."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def history(store: Store, project: str, item: str) -> tuple[Said, ...]:
     here = (table.c.project == project, table.c.item == item, table.c.body.is_not(None))
     rows = select(table.c.seq, table.c.body).where(*here).order_by(table.c.seq)
     with store.reading() as connection:
-        said = [(row.seq, Judgment.model_validate_json(row.body)) for row in connection.execute(rows)]
+        said = [
+            (row.seq, Judgment.model_validate_json(row.body)) for row in connection.execute(rows)
+        ]
     replaced = {judgment.supersedes for _, judgment in said}
     return tuple(
         Said(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from plaudit.feedback.fields import STRICT
 from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import Signed, require, signed_in
-from plaudit.store import Store, erase_rater, people, put_guideline, record_event
+from plaudit.store import Store, people, put_guideline, record_event
 from plaudit.store.people import reaches
 from plaudit.store.schema import event, guideline
 
@@ -108,13 +108,13 @@ def list_events(
 
 
 @router.delete("/raters/{rater}/data", responses=refusals(400, 401, 403, 404, 409, 429))
-def erase(
-    rater: str, request: Request, who: Annotated[Signed, Depends(signed_in)]
-) -> ErasedShown:
+def erase(rater: str, request: Request, who: Annotated[Signed, Depends(signed_in)]) -> ErasedShown:
     """Take out a rater's name and all that they wrote, in every project they are a member of.
 
     It cannot be undone. The chain of the log holds; the models named here learned from it.
     """
+    from plaudit.store import erase_rater
+
     store = _store(request)
     _expect_leads_all(store, who, rater)
     with refused_as(409):

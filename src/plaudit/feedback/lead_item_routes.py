@@ -15,8 +15,8 @@ from sqlalchemy import Select, select
 from plaudit.feedback import adjudication
 from plaudit.feedback.adjudication import ADJUDICATION, Said
 from plaudit.feedback.assignment_answers import Sent
-from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.fields import STRICT, record_of
+from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import Signed, require
 from plaudit.judgments import Answer, Item
@@ -182,8 +182,8 @@ def _rows(project: str, sort: str, question: str, stratum: str | None) -> Select
     if stratum is not None:
         rows = rows.where(table.c.stratum == stratum)
     by_disagreement = (table.c.disagreement.desc(), table.c.number)
-    return rows.order_by(*by_disagreement) if sort == "disagreement" else rows.order_by(
-        table.c.number
+    return (
+        rows.order_by(*by_disagreement) if sort == "disagreement" else rows.order_by(table.c.number)
     )
 
 
