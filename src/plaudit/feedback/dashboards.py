@@ -114,7 +114,9 @@ def agreement_board(store: Store, project: Project) -> AgreementBoard:
     return AgreementBoard(boards=boards)
 
 
-def agreement_of(found: Patterns, level: Level, values_K: Sequence[float], resamples: int) -> Agreement:
+def agreement_of(
+    found: Patterns, level: Level, values_K: Sequence[float], resamples: int
+) -> Agreement:
     """Every measure of one table; where there is no alpha, ``why`` says why."""
     pairable = found.pairable()
     units, votes = int(pairable.items_P.sum()), int(pairable.votes_P @ pairable.items_P)
@@ -193,8 +195,7 @@ def _board(scale: _Scale, rows: Sequence[Row[Any]]) -> Board:
     counts_of = {row.pattern: _counts(scale, row.pattern) for row in rows}
     labels = _in_order(scale, {label for counts in counts_of.values() for label in counts})
     vectors = {
-        pattern: [counts.get(label, 0) for label in labels]
-        for pattern, counts in counts_of.items()
+        pattern: [counts.get(label, 0) for label in labels] for pattern, counts in counts_of.items()
     }
     counts_RK = np.array([vectors[row.pattern] for row in rows])
     units_R = np.array([row.units for row in rows])

@@ -8,19 +8,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from pydantic import BaseModel
 from scipy.stats import binomtest
-from sqlalchemy import select
 
 from plaudit.feedback.dashboards import Interval
 from plaudit.feedback.dashboards_votes import latest_pairs
 from plaudit.statistics.intervals import wilson
 from plaudit.statistics.rater_signs import RaterSigns, flag_raters
-from plaudit.store import Store, people
+from plaudit.store import Store, people, rater_tallies
 from plaudit.store.people import Member
-from plaudit.store.schema import rater_tally
-from plaudit.store.tallies import catch_up
 from plaudit.store.votes import BINS_PER_OCTAVE
 
 SIGNS = {
@@ -83,11 +81,10 @@ class RaterBoard(BaseModel):
 
 def rater_board(store: Store, project: str) -> RaterBoard:
     """The board of a project, up to its last judgment; who judged most comes first."""
-    catch_up(store)
     counts = _counts(store, project)
     signs, looked_at = _signs(store, project)
     rows = [
-        _row(member, counts.get(member.rater, Counter()), signs.get(member.rater))
+        _row(member, *counts.get(member.rater, (Counter(), Counter())), signs.get(member.rater))
         for member in people.members(store, project)
     ]
     rows.sort(key=lambda row: (-row.judgments, row.rater))
@@ -102,21 +99,22 @@ def rate(times: int, of: int) -> Rate:
     return Rate(times=times, of=of, interval=Interval(low=low, point=point, high=high))
 
 
-def _counts(store: Store, project: str) -> Mapping[str, Counter[str]]:
-    table, found = rater_tally, {}
-    rows = select(table.c.rater, table.c.measure, table.c["count"]).where(
-        table.c.project == project
-    )
-    with store.reading() as connection:
-        for rater, measure, many in connection.execute(rows):
-            found.setdefault(rater, Counter())[measure] += many
+def _counts(store: Store, project: str) -> Mapping[str, tuple[Counter[str], Counter[int]]]:
+    """Of each rater, over all questions: what happened how often, and the bins of seconds."""
+    found: dict[str, tuple[Counter[str], Counter[int]]] = {}
+    for tally in rater_tallies(store, project):
+        counts, bins = found.setdefault(tally.rater, (Counter(), Counter()))
+        counts.update(tally.counts)
+        bins.update(tally.seconds_bins)
     return found
 
 
-def _row(member: Member, n: Counter[str], signs: tuple[float, list[str], list[str]] | None) -> RaterRow:
+def _row(
+    member: Member, n: Counter[str], seconds_bins: Counter[int], signs: _Signs | None
+) -> RaterRow:
     sides, decided = n["left"] + n["right"], n["longer"] + n["shorter"]
     pairs = sides + n["tie"] + n["both_bad"]
-    skill, reasons, notes = signs or (None, [], [])
+    skill, reasons, notes = signs or _Signs(None, [], [])
     return RaterRow(
         rater=member.rater,
         name=member.name,
@@ -132,27 +130,30 @@ def _row(member: Member, n: Counter[str], signs: tuple[float, list[str], list[st
         longer=rate(n["longer"], decided),
         agreement=rate(n["agreed"], n["compared"]),
         repeats=rate(n["repeated_alike"], n["repeated"]),
-        median_seconds=_median_seconds(n),
+        median_seconds=_median_seconds(seconds_bins),
         skill=skill,
         reasons=reasons,
         notes=notes,
     )
 
 
-def _median_seconds(n: Counter[str]) -> float | None:
-    """From bins a quarter of an octave wide: the middle of the one where half is reached."""
-    bins = sorted((int(name[4:]), many) for name, many in n.items() if name.startswith("bin_"))
-    half, seen = sum(many for _, many in bins) / 2, 0
-    for number, many in bins:
+def _median_seconds(bins: Counter[int]) -> float | None:
+    """The middle of the bin, a quarter of an octave wide, in which half is reached."""
+    half, seen = bins.total() / 2, 0
+    for number, many in sorted(bins.items()):
         seen += many
-        if seen >= half and many:
+        if seen >= half:
             return 2 ** ((number + 0.5) / BINS_PER_OCTAVE)
     return None
 
 
-def _signs(
-    store: Store, project: str
-) -> tuple[dict[str, tuple[float | None, list[str], list[str]]], int]:
+class _Signs(NamedTuple):
+    skill: float | None
+    reasons: list[str]
+    notes: list[str]
+
+
+def _signs(store: Store, project: str) -> tuple[dict[str, _Signs], int]:
     found = latest_pairs(store, project)
     if found is None:
         return {}, 0
@@ -162,5 +163,5 @@ def _signs(
     for number, rater in enumerate(raters):
         skill = float(signs.accuracy_W[number])
         known = None if math.isnan(skill) else skill
-        by_rater[rater] = (known, list(signs.reasons[number]), list(signs.notes[number]))
+        by_rater[rater] = _Signs(known, list(signs.reasons[number]), list(signs.notes[number]))
     return by_rater, len(pairs.votes)

@@ -44,9 +44,7 @@ def agreement(project: str, request: Request, who: Lead) -> AgreementBoard:
     store: Store = request.app.state.store
     here = project_here(store, project)
     stamp = (_stamp(store, project), here)
-    return _kept(request).board(
-        ("agreement", project), stamp, lambda: agreement_board(store, here)
-    )
+    return _kept(request).board(("agreement", project), stamp, lambda: agreement_board(store, here))
 
 
 @router.get("/raters", responses=refusals(400, 401, 403, 404, 429))
