@@ -227,9 +227,7 @@ def test_narrow_dark_and_at_200_percent(browser: Browser, tmp_path: Path) -> Non
         press(page, "1", "ArrowDown", "5", "4", "3", "2", "1")
         submit(page)
         page.get_by_role("button", name="Theme: auto").click()
-        page.wait_for_function(
-            "getComputedStyle(document.body).backgroundColor === 'rgb(248, 246, 241)'"
-        )
+        expect(page.locator("body")).to_have_css("background-color", "rgb(248, 246, 241)")
         assert contains_its_width(page)
     kept = log_of(judged)[0]
     assert sorted(kept.criteria) == ["helpful", "honest"]
@@ -340,7 +338,7 @@ def test_an_answer_waits_for_the_connection_and_arrives_once(page: Page, tmp_pat
         expect(page.locator("#connection")).to_contain_text("Your answer is kept")
         assert log_of(judged) == []
         page.get_by_role("button", name="Try now").click()
-        page.wait_for_function("document.querySelector('#connection').hidden", timeout=15_000)
+        expect(page.locator("#connection")).to_be_hidden(timeout=15_000)
         expect(page.locator("#progress-text")).to_have_text("1 of 50 today")
         assert len(log_of(judged)) == 1
 
@@ -350,7 +348,7 @@ def test_an_answer_waits_for_the_connection_and_arrives_once(page: Page, tmp_pat
         kept = page.evaluate("Object.keys(localStorage).filter(k => k.includes('outbox'))")
         assert len(kept) == 1
         page.context.set_offline(False)
-        page.wait_for_function("document.querySelector('#connection').hidden", timeout=15_000)
+        expect(page.locator("#connection")).to_be_hidden(timeout=15_000)
         deadline = time.monotonic() + 5
         while len(log_of(judged)) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
