@@ -10,9 +10,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from plaudit.judgments import (
     Item,
@@ -51,15 +51,13 @@ class Vote:
     """By unit: the answer, or a candidate or step of it, or of one criterion: ``helpful/1``."""
 
 
-@dataclass(frozen=True, slots=True)
-class RaterCell:
+class RaterCell(NamedTuple):
     question: str
     rater: str
     measure: str
 
 
-@dataclass(frozen=True, slots=True)
-class PatternCell:
+class PatternCell(NamedTuple):
     question: str
     criterion: str
     panel: str
@@ -76,7 +74,7 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
     is_machine = judgment.rater.kind in ("judge", "rule")
     return Vote(
         rater=judgment.rater.id,
-        question=judgment.question,
+        question=_without_nul(judgment.question),
         kind=judgment.answer.kind,
         stratum=item.stratum if item else "",
         panel="machines" if is_machine else "people",
@@ -88,7 +86,8 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
 
 
 def written(vote: Vote) -> str:
-    return json.dumps(list(asdict(vote).values()), separators=(",", ":"), ensure_ascii=False)
+    values = [getattr(vote, name) for name in Vote.__slots__]
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
 
 def read_vote(facts: str) -> Vote:
@@ -109,14 +108,14 @@ def contribution(votes: Sequence[Vote], suspended: Collection[str]) -> Counter[C
     return cells
 
 
-def disagreement(votes: Sequence[Vote], suspended: Collection[str]) -> float:
+def differing(votes: Sequence[Vote], suspended: Collection[str]) -> float:
     """Share of pairs of raters' answers that differ, 0 to 1; 0 where nobody can be compared."""
-    same = differing = 0
+    alike = units = 0
     counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
     for one, other in _peers(counted):
-        alike, units = _alike(one, other)
-        same, differing = same + alike, differing + units - alike
-    return differing / (same + differing) if same + differing else 0.0
+        more_alike, more_units = _alike(one, other)
+        alike, units = alike + more_alike, units + more_units
+    return (units - alike) / units if units else 0.0
 
 
 def nominal(kind: str, label: str) -> str:
@@ -195,7 +194,12 @@ def _labels(judgment: Judgment) -> Iterator[tuple[str, str]]:
     for criterion, marks in judgment.criteria.items():
         for place, mark in enumerate(marks):
             if mark is not None:
-                yield f"{criterion}/{place}", f"{mark:g}"
+                yield f"{_without_nul(criterion)}/{place}", f"{mark:g}"
+
+
+def _without_nul(name: str) -> str:
+    """PostgreSQL has none in its texts."""
+    return name.replace("\0", "\ufffd")
 
 
 def _answer_labels(answer: Any) -> Sequence[str | None]:
