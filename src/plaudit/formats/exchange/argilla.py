@@ -1,7 +1,7 @@
 """Argilla 2 as its server writes records: responses with ranks, equal ranks being ties.
 
 ``{"id", "status", "fields": {...}, "metadata": {...}, "responses": [{"user_id", "status",
-"values": {"ranking": {"value": [{"value": "response1", "rank": 1}, ...]}}}], "suggestions": [...]}``
+"values": {"ranking": {"value": [{"value": "response1", "rank": 1}, ...]}}}], "suggestions": []}``
 
 A discarded response is ``Skipped``; a draft is no judgment, and stays with the item's columns.
 """

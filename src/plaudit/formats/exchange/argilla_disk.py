@@ -64,7 +64,7 @@ def read(rows: Iterable[Row], reading: Reading) -> Iterator[Entry]:
     for row in rows:
         if not fits(row.value):
             row.fail(f"it has the keys {', '.join(row.value)}", RECORD)
-        kept = row.value | {"responses": dict.fromkeys(row.value["responses"], [])}
+        kept = row.value | {"responses": {question: [] for question in row.value["responses"]}}
         item, places = read_item(row, reading, NAME, kept)
         yield _record(row, reading, NAME, item, places, row.value["responses"],
                       row.value.get("suggestions") or {})  # fmt: skip

@@ -55,6 +55,9 @@ _KNOWN: dict[str, int | Literal["both_bad"]] = {
 }
 
 
+Strength = Annotated[int, Field(ge=-3, le=3)]
+
+
 class ChoiceMap(Config):
     """What a labelling tool's fields and labels mean, where their names do not say it."""
 

@@ -139,6 +139,18 @@ def make_judgment(
         refuse(row, error)
 
 
+def write_rows(
+    entries: Iterable[Entry], format: str, make: Callable[[Item, Judgment], dict[str, Any] | None]
+) -> Iterator[Written]:
+    """A row a judgment: the one it was read from, or a new one where ``make`` can say it."""
+    for entry in entries:
+        for judgment in entry.judgments:
+            own = judgment.raw.get(format)
+            row = dict(own) if isinstance(own, dict) else make(entry.item, judgment)
+            if row is not None:
+                yield Written(value=row, says=(judgment,), items=(entry.item,))
+
+
 def told_apart(entries: Iterable[Entry]) -> Iterator[Entry]:
     """The entries of a file, a judgment that stands there again under an id of its own.
 

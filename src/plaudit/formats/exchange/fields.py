@@ -13,9 +13,19 @@ from plaudit.formats.messages import read_messages, shown
 from plaudit.judgments import Candidate, Item
 from plaudit.records import Text
 
-PROMPTS = ("prompt", "instruction", "question", "query", "context", "input", "conversation", "text")
+PROMPTS = (
+    "prompt",
+    "instruction",
+    "question",
+    "query",
+    "context",
+    "input",
+    "conversation",
+    "text",
+)
 _CANDIDATE = re.compile(
-    r"(answer|response|completion|candidate|output|option|summary|generation|text)[ _-]?(\d+|[a-h])",
+    r"(answer|response|completion|candidate|output|option|summary|generation|text)"
+    r"[ _-]?(\d+|[a-h])",
     re.IGNORECASE,
 )
 _ALONE = ("response", "completion", "answer", "output", "generation")

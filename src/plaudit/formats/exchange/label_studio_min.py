@@ -1,7 +1,7 @@
 """Label Studio's JSON_MIN: a row an annotation, the task's data first, then ``id``, then answers.
 
-A single choice or text stands there as a bare string, so one that is
-neither a preference nor beside another answer may be a label or a text, and is refused. Cancelled annotations are not in it.
+A single choice or text stands there as a bare string. One that is neither a preference nor beside
+another answer may be a label or a text, and is refused. Cancelled annotations are not in it.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from plaudit.formats.exchange.entries import (
     Written,
     make_item,
     make_judgment,
+    write_rows,
     written_text,
 )
 from plaudit.formats.files import Row
@@ -138,28 +139,17 @@ def _columns(row: Row, *own: str) -> dict[str, Any]:
 
 def write_trl(entries: Iterable[Entry]) -> Iterator[Written]:
     """Preferences, unpaired and stepwise rows; a tie has the probability one half."""
-    return _rows(entries, "trl", _trl_row)
+    return write_rows(entries, "trl", _trl_row)
 
 
 def write_openrlhf(entries: Iterable[Entry]) -> Iterator[Written]:
     """Preferences, and ``input``, ``output`` and ``label``."""
-    return _rows(entries, "openrlhf", _openrlhf_row)
+    return write_rows(entries, "openrlhf", _openrlhf_row)
 
 
 def write_hh(entries: Iterable[Entry]) -> Iterator[Written]:
     """Pairs of transcripts; what no transcript can say is left out."""
-    return _rows(entries, "hh", _hh_row)
-
-
-def _rows(
-    entries: Iterable[Entry], format: str, make: Callable[[Item, Judgment], dict[str, Any] | None]
-) -> Iterator[Written]:
-    for entry in entries:
-        for judgment in entry.judgments:
-            own = judgment.raw.get(format)
-            row = dict(own) if isinstance(own, dict) else make(entry.item, judgment)
-            if row is not None:
-                yield Written(value=row, says=(judgment,), items=(entry.item,))
+    return write_rows(entries, "hh", _hh_row)
 
 
 def _trl_row(item: Item, judgment: Judgment) -> dict[str, Any] | None:

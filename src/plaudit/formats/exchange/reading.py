@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -45,12 +46,16 @@ def read_exchange(path: Path, reading: Reading, format: str = "auto") -> list[En
 def exchange_rows(path: Path) -> Iterator[Row]:
     """Rows as ``read_rows`` finds them, or those under ``items`` of one JSON object.
 
+    A CSV file whose header is a comment (``# #id  label``) is read as texts between tabs.
+
     Raises:
         ValueError: the file is damaged, empty or of no known kind.
     """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     if suffix == ".json" and read_text(path).lstrip().startswith("{"):
         yield from _of_object(path)
+    elif suffix == ".csv" and read_text(path).startswith("#"):
+        yield from _tab_separated(path)
     else:
         yield from read_rows(path)
 
@@ -68,6 +73,19 @@ def _of_object(path: Path) -> Iterator[Row]:
         raise ValueError(f"{path}: items is no list of objects; expected records")
     for number, item in enumerate(items, start=1):
         yield Row(where=f"{path}:item {number}", value=item)
+
+
+def _tab_separated(path: Path) -> Iterator[Row]:
+    """Rows of texts between tabs, under a header between spaces; quotes mean nothing."""
+    header, *lines = read_text(path).split("\n")
+    names = re.split(r"\t|\s{2,}", header.lstrip("# ").strip())
+    for number, line in enumerate(lines, start=2):
+        values = line.rstrip("\r").split("\t")
+        where = f"{path}:{number}"
+        if line and len(values) != len(names):
+            raise ValueError(f"{where}: {len(values)} fields; expected {', '.join(names)}")
+        if line:
+            yield Row(where=where, value=dict(zip(names, values, strict=True)))
 
 
 def _refuse_order_shown(path: Path, entries: Sequence[Entry], kinds: tuple[str, ...]) -> None:
