@@ -65,15 +65,9 @@ def read(rows: Iterable[Row], reading: Reading) -> Iterator[Entry]:
         candidates = [_candidate(row, one) for one in completions]
         item = make_item(row, asked, candidates)
         aspects = _aspects(row, completions)
-        values = tuple(
-            fmean(marks)
-            if (marks := [m[i] for m in aspects.values() if m[i] is not None])
-            else None
-            for i in range(len(candidates))
-        )
-        unread = (
-            ("system prompts",) if any(c.get("custom_system_prompt") for c in completions) else ()
-        )
+        values = tuple(_mean([marks[i] for marks in aspects.values()])
+                       for i in range(len(candidates)))  # fmt: skip
+        asked_otherwise = any(one.get("custom_system_prompt") for one in completions)
         judgment = make_judgment(
             row, reading, item, Rated(values=values), Rater(id="gpt-4", kind="judge"),
             format=NAME, raw=row.value, criteria=aspects,
