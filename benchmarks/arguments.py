@@ -1,9 +1,9 @@
-"""Votes on pairs of arguments with known answers (UKPConvArg1, Habernal & Gurevych 2016, CC BY 4.0).
+"""Votes on pairs of arguments with known answers (UKPConvArg1, Habernal & Gurevych 2016).
 
-Which of two arguments on one side of a debate convinces more? About five people voted on each pair,
-and a later, cleaned selection of pairs has an answer taken to be right. ``read_pool`` reads both;
-``fit`` is the reward model of ``plaudit.statistics.fit_bigram_bradley_terry``, made fast for the
-hundreds of fits an experiment needs. Not a test of reward models: of the labels they learn from.
+Which of two arguments on one side of a debate convinces more? About five people voted on each
+pair, and a cleaned selection of pairs has an answer taken to be right (CC BY 4.0). ``read_pool``
+reads both; ``fit`` is the reward model of ``plaudit.statistics.fit_bigram_bradley_terry``, made
+fast for hundreds of fits. It is a test of the labels that models learn from, not of models.
 
 Shapes: A arguments, N pairs, V votes, Q pairs with a known answer, T topics.
 """
@@ -81,7 +81,9 @@ def read_pool(folder: Path) -> Pool:
     ]
     names = tuple(map(str, texts))
     features = bigram_features(names, bigram_vocabulary(names))
-    columns = [np.array(column) for rows in (sides, cast, answers) for column in zip(*rows)]
+    columns = [
+        np.array(column) for rows in (sides, cast, answers) for column in zip(*rows, strict=True)
+    ]
     keys = ("first_N", "second_N", "topic_N", "pair_V", "rater_V", "said_V", "better_Q", "worse_Q",
             "topic_Q")  # fmt: skip
     return Pool(
@@ -102,9 +104,9 @@ def fit(
     l2: float,
     begin_F: Floats | None = None,
 ) -> Floats:
-    """Coefficients of Bradley-Terry, [F]: ``plaudit.statistics.fit_bigram_bradley_terry``'s optimum.
+    """Coefficients of Bradley-Terry, [F]: the optimum of ``fit_bigram_bradley_terry``.
 
-    ``sum_n w_n (log(1 + e^z_n) - y_n z_n) + l2 |c|^2 / 2`` with ``z = x_first - x_second`` in ``c``.
+    ``sum_n w_n (log(1 + e^z_n) - y_n z_n) + l2 |c|^2 / 2`` with ``z = c . (x_first - x_second)``.
     Every argument is multiplied once and not once a pair; coordinates of the arguments' span stand
     for the grams, which changes no inner product and so no score.
     """
