@@ -1,1 +1,42 @@
 """From judgments to what models learn from: consensus, raters, targets, exchange of formats."""
+
+from plaudit.aggregation.consensus import (
+    LabelConsensus,
+    Method,
+    PairConsensus,
+    label_consensus,
+    pair_consensus,
+)
+from plaudit.aggregation.imported import Imported, imported
+from plaudit.aggregation.targets import Target, Weighting, targets
+from plaudit.aggregation.votes import (
+    ADJUDICATED,
+    Ballot,
+    Unit,
+    counted,
+    label_ballot,
+    pair_ballot,
+    settled,
+    step_ballot,
+)
+
+__all__ = [
+    "ADJUDICATED",
+    "Ballot",
+    "Imported",
+    "LabelConsensus",
+    "Method",
+    "PairConsensus",
+    "Target",
+    "Unit",
+    "Weighting",
+    "counted",
+    "imported",
+    "label_ballot",
+    "label_consensus",
+    "pair_ballot",
+    "pair_consensus",
+    "settled",
+    "step_ballot",
+    "targets",
+]
