@@ -3,7 +3,7 @@
 ``{"id", "status", "fields": {...}, "metadata": {...}, "responses": [{"user_id", "status",
 "values": {"ranking": {"value": [{"value": "response1", "rank": 1}, ...]}}}], "suggestions": []}``
 
-A discarded response is ``Skipped``; a draft is no judgment, and stays with the item's columns.
+A discarded response is ``Skipped``; a draft is no judgment, and is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped
 
 NAME = "argilla"
 RECORD = '{"id", "fields": {...}, "responses": [{"user_id", "status", "values": {...}}]}'
-_STATUSES = ("submitted", "discarded")
 
 
 def fits(value: Mapping[str, Any]) -> bool:
@@ -67,22 +66,18 @@ def read_item(row: Row, reading: Reading, format: str, kept: Any) -> tuple[Item,
 
 
 def _record(row: Row, reading: Reading) -> Entry:
-    responses = row.value.get("responses") or []
-    hidden = reading.hidden(responses, "user_id")
-    drafts = [
-        None if _status(row, one) in _STATUSES else kept
-        for one, kept in zip(responses, hidden, strict=True)
-    ]
     kept = {key: value for key, value in row.value.items() if key != "suggestions"}
-    if responses:
-        kept["responses"] = drafts
-    item, places = read_item(row, reading, NAME, kept)
-    judgments, unread = [], ["draft" for one in drafts if one is not None]
-    for one, raw in zip(responses, hidden, strict=True):
-        if one["status"] in _STATUSES:
-            judgment, more = _response(row, reading, item, places, one, raw)
-            judgments.append(judgment)
-            unread += more
+    item, places = read_item(row, reading, NAME, kept | {"responses": []})
+    judgments: list[Judgment] = []
+    unread: list[str] = []
+    for one in row.value.get("responses") or []:
+        if _status(row, one) == "draft":
+            unread.append("draft, which is left out")
+            continue
+        raw = reading.hidden(one, "user_id")
+        judgment, more = _response(row, reading, item, places, one, raw)
+        judgments.append(judgment)
+        unread += more
     for one in row.value.get("suggestions") or []:
         judgments.append(_suggestion(row, reading, item, places, one))
     return Entry(item=item, judgments=tuple(judgments), unread=tuple(unread), where=row.where)
@@ -147,8 +142,7 @@ def write(entries: Iterable[Entry]) -> Iterator[Written]:
         judges = [j for j in entry.judgments if j.rater.kind == "judge" and suggested(j)]
         row = entry.item.columns.get(NAME)
         record = dict(row) if isinstance(row, dict) else new_record(entry.item)
-        if people or record.get("responses"):
-            record["responses"] = _filled(record.get("responses"), [_written(j) for j in people])
+        record["responses"] = [_written(judgment) for judgment in people]
         if judges or "suggestions" in record:
             record["suggestions"] = [j.raw.get(NAME) or _suggested(j) for j in judges]
         yield Written(value=record, says=(*people, *judges), items=(entry.item,))
@@ -181,13 +175,6 @@ def values_of(judgment: Judgment) -> dict[str, Any]:
 
 def suggested(judgment: Judgment) -> bool:
     return NAME in judgment.raw or len(values_of(judgment)) == 1
-
-
-def _filled(slots: Any, responses: list[dict[str, Any]]) -> list[Any]:
-    """Responses in the places they had between drafts, and then all others."""
-    left = iter(responses)
-    placed = [slot if slot is not None else next(left, None) for slot in slots or []]
-    return [one for one in placed if one is not None] + list(left)
 
 
 def _written(judgment: Judgment) -> Any:

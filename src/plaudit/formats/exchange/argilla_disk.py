@@ -5,7 +5,7 @@
   "ranking.responses.status": [...], "ranking.suggestion": ..., "ranking.suggestion.agent": ...}``
 
 Rankings have lost their ranks there (see ``argilla_answers``), so they are refused unless their
-order is to be trusted, and never written. Records on disk do not say which responses were drafts.
+order is to be trusted, and never written; comparisons are written as preferences in words. Records on disk do not say which responses were drafts.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 
 from plaudit.formats.exchange.argilla import judge_of, new_record, read_item, score_of, values_of
 from plaudit.formats.exchange.argilla_answers import read_values
+from plaudit.formats.exchange.choices import written_choice
 from plaudit.formats.exchange.entries import Entry, Reading, Written, make_judgment
 from plaudit.formats.files import Row, read_text
 from plaudit.formats.messages import shown
-from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped
+from plaudit.judgments import Answer, Item, Judgment, Pairwise, Ranked, Rater, Skipped
 
 NAME, FLAT = "argilla_disk", "argilla_flat"
 RECORD = '{"id", "fields": {...}, "responses": {"quality": [{"value": 4, "user_id"}]}}'
@@ -214,9 +215,13 @@ def _answers(judgment: Judgment, format: str) -> dict[str, Any]:
         return {}
     if isinstance(own, dict):
         return own
-    if judgment.answer.kind in ("pairwise", "ranking") and "preference" not in values_of(judgment):
+    values = values_of(judgment)
+    if isinstance(judgment.answer, Pairwise):
+        beside = {key: v for key, v in values.items() if key not in ("comparison", "strength")}
+        values = beside | {"preference": written_choice(judgment.answer)}
+    elif isinstance(judgment.answer, Ranked):
         return {}
     return {
         question: {"value": value, "user_id": judgment.rater.id, "status": "submitted"}
-        for question, value in values_of(judgment).items()
+        for question, value in values.items()
     }

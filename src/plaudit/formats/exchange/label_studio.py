@@ -5,6 +5,7 @@
 
 Predictions are a judge's judgments. An annotation that was cancelled is ``Skipped``. What a ranker
 left under ``_`` was never moved, so nobody ranked it. ``lead_time`` becomes ``active_seconds``.
+Drafts are no judgments, and are left out.
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ def _task(row: Row, reading: Reading) -> Entry:
     return Entry(
         item=item.model_copy(update={"gold": gold[0]}) if gold else item,
         judgments=tuple(judgment for judgment, _ in said),
-        unread=tuple(name for _, unread in said for name in unread),
+        unread=(
+            *(name for _, unread in said for name in unread),
+            *("draft, which is left out" for _ in _listed(row, "drafts")),
+        ),
         names=dict(filter(None, (_named(one, reading) for one in annotations))),
         where=row.where,
     )
@@ -241,7 +245,7 @@ def _ranks(
 
 def _without_answers(task: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
     others = [one for one in task.get("predictions") or [] if not isinstance(one, dict)]
-    kept = {"annotations": [], "predictions": others}
+    kept = {"annotations": [], "predictions": others, "drafts": []}
     return hidden({key: kept.get(key, value) for key, value in task.items()}, reading)
 
 

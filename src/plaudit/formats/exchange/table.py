@@ -92,7 +92,7 @@ EXCHANGE_FORMATS: dict[str, ExchangeFormat] = {
         read=argilla_disk.read,
         write=argilla_disk.write,
         keeps="ratings in whole numbers, labels, preferences in words, rationale, flags",
-        loses="as argilla; also rankings, skips, time, and whether a response was a draft",
+        loses="as argilla; also rankings, skips, judges, time, and whether a response was a draft",
         may_lose_ranks=("ranking", "pairwise"),
     ),
     "argilla_flat": ExchangeFormat(
@@ -101,7 +101,7 @@ EXCHANGE_FORMATS: dict[str, ExchangeFormat] = {
         read=argilla_disk.read_flat,
         write=argilla_disk.write_flat,
         keeps="ratings in whole numbers, labels, preferences in words, rationale, flags",
-        loses="as argilla; also rankings, skips and time",
+        loses="as argilla; also rankings, skips, judges and time",
         may_lose_ranks=("ranking", "pairwise"),
     ),
     "arena": ExchangeFormat(
