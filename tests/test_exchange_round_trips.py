@@ -34,6 +34,8 @@ def test_rows_come_back_as_they_were(tmp_path: Path, name: str) -> None:
     entries = read_sample(tmp_path, SAMPLES[name])
     rows = write_exchange(entries, name)
     assert list(rows.values) == SAMPLES[name]
+    # The prompt of this one is in the name of its file.
+    assert rows.losses == ({"item's id": 1, "item's prompt": 1} if name == "ukp_convarg" else {})
     assert rows.judgments == sum(len(entry.judgments) for entry in entries) > 0
 
 

@@ -27,7 +27,7 @@ def read_values(
     Raises:
         ValueError: a value is of no known type, or a ranking has lost its ranks.
     """
-    controls = [_control(row, name, v, places, reading) for name, v in values.items()]
+    controls = [_control(row, name, v, places, reading) for name, v in sorted(values.items())]
     heard = hear(row, controls, len(places), reading.choices)
     if not reading.question_types:
         refuse_bare(row, heard, controls, "settings.json beside the records, which says it")

@@ -5,7 +5,8 @@
   "ranking.responses.status": [...], "ranking.suggestion": ..., "ranking.suggestion.agent": ...}``
 
 Rankings have lost their ranks there (see ``argilla_answers``), so they are refused unless their
-order is to be trusted, and never written; comparisons are written as preferences in words. Records on disk do not say which responses were drafts.
+order is to be trusted, and never written; comparisons are written as preferences in words. Records
+on disk do not say which responses were drafts.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 - ``choice``: a preference in words where the map of choices knows it, else the item's label
 - ``ranking``: of all candidates; of two it is a comparison
 - ``rating``: of one candidate (what it is of, or the number at the end of its name, says which);
-  the one named ``rating`` or ``overall`` is the answer where nothing else is, else the first
+  the one named ``rating`` or ``overall`` is the answer where nothing else is, else the first name
 - ``text``: the rationale of another answer; where there is none, a demonstration
 - ``number`` named ``confidence``, and choices named ``flags``
 """
@@ -72,7 +72,7 @@ def hear(row: Row, controls: Sequence[Control], count: int, choices: ChoiceMap) 
     answer = _compared(row, left, count, choices, strength)
     criteria = _criteria(left, count)
     if answer is None and criteria:
-        name = next((name for name in _OVERALL if name in criteria), next(iter(criteria)))
+        name = next((name for name in _OVERALL if name in criteria), min(criteria))
         answer = Rated(values=criteria.pop(name) if name in _OVERALL else criteria[name])
     if answer is None:
         answer = _labelled(row, left)

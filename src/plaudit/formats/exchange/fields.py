@@ -54,7 +54,7 @@ def find_fields(row: Row, data: Mapping[str, Any], choices: ChoiceMap) -> tuple[
     wanted = [prompt, *choices.candidates]
     if not prompt or any(name not in data for name in wanted):
         missing = ", ".join(name for name in wanted if name not in data) or "a prompt"
-        row.fail(f"no {missing} among its fields {', '.join(data)}", EXPECTED)
+        row.fail(f"among its fields {', '.join(data)} there is not {missing}", EXPECTED)
     found = choices.candidates or sorted(
         (name for name in data if _CANDIDATE.fullmatch(name) and name != prompt),
         key=lambda name: place_in_name(name)[1] or 0,

@@ -227,7 +227,7 @@ def _ranks(
         row.fail(f"{name} has the ranker {shown(buckets)}", expected)
     moved = {key: ids for key, ids in buckets.items() if key != "_"}
     tiers = [[one] for ids in moved.values() for one in ids]
-    if len(moved) > 1:
+    if len(moved) > 1 or all(key.isdigit() for key in moved):
         order = reading.choices.buckets or sorted(moved, key=lambda key: key.zfill(9))
         known = reading.choices.buckets or all(key.isdigit() for key in moved)
         if not known or set(moved) - set(order):

@@ -19,6 +19,7 @@ from plaudit.formats.exchange.entries import (
     time_of,
 )
 from plaudit.formats.exchange.label_studio import hidden, person_of, read_data, read_value
+from plaudit.formats.exchange.label_studio_writing import number_of
 from plaudit.formats.exchange.label_studio_writing import write as write_tasks
 from plaudit.formats.files import Row
 from plaudit.formats.messages import shown
@@ -54,22 +55,32 @@ def read(rows: Iterable[Row], reading: Reading) -> Iterator[Entry]:
 def _annotation(row: Row, reading: Reading) -> Entry:
     if not fits(row.value):
         row.fail(f"it has the keys {', '.join(row.value)}", ROW)
-    keys = list(row.value)
-    data = {key: row.value[key] for key in keys[: keys.index("id")]}
-    answers = [key for key in keys[keys.index("id") + 1 :] if key not in _AFTER]
-    prompt, candidates, places = read_data(row, data, reading)
+    parts = _parts(_hidden(row.value, reading))
+    prompt, candidates, places = read_data(row, parts["data"], reading)
     item = make_item(row, prompt, candidates, id=row.value["id"])
-    controls = [_control(row, key, places, reading) for key in answers]
+    controls = [_control(row, key, places, reading) for key in sorted(parts["answers"])]
     heard = hear(row, controls, len(candidates), reading.choices)
     refuse_bare(row, heard, controls, "the export as JSON, which says it")
     rater = Rater(id=reading.person(person_of(row.value["annotator"])))
     judgment = make_judgment(
         row, reading, item, heard.answer, rater, format=NAME,
-        raw=_hidden(row.value, reading), native=row.value["annotation_id"],
+        raw=parts, native=row.value["annotation_id"],
         submitted_at=time_of(row, "created_at", row.value.get("created_at")),
         active_seconds=row.value.get("lead_time"), **heard.said,
     )  # fmt: skip
     return Entry(item=item, judgments=(judgment,), unread=heard.unread, where=row.where)
+
+
+def _parts(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A row in its parts: only their order in the row tells what is data and what an answer."""
+    keys = list(value)
+    at = keys.index("id")
+    return {
+        "data": {key: value[key] for key in keys[:at]},
+        "id": value["id"],
+        "answers": {key: value[key] for key in keys[at + 1 :] if key not in _AFTER},
+        "after": {key: value[key] for key in keys[at + 1 :] if key in _AFTER},
+    }
 
 
 def _control(row: Row, name: str, places: Mapping[str, int], reading: Reading) -> Control:
@@ -99,9 +110,11 @@ def write(entries: Iterable[Entry]) -> Iterator[Written]:
 
 
 def _row(entry: Entry, judgment: Judgment) -> dict[str, Any] | None:
-    own = judgment.raw.get(NAME)
-    if isinstance(own, dict):
-        return dict(own)
+    own: Any = judgment.raw.get(NAME)
+    if own:
+        person = own["after"]["annotator"]
+        numbered = {"annotator": number_of(person)} if isinstance(person, str) else {}
+        return own["data"] | {"id": own["id"]} | own["answers"] | own["after"] | numbered
     plain = entry.item.model_copy(update={"columns": {}})
     alone = Entry(item=plain, judgments=(judgment.model_copy(update={"raw": {}}),))
     (task,) = (one.value for one in write_tasks([alone]))

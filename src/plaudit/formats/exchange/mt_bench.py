@@ -13,7 +13,7 @@ error is ``Skipped``: never a tie, never 0.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.formats.exchange.entries import (
@@ -179,8 +179,8 @@ def _is_turned(first: Judgment, second: Judgment) -> bool:
 
 def _pair_row(item: Item, first: Judgment, second: Judgment) -> dict[str, Any] | None:
     winners = [_winner(judgment) for judgment in (first, second)]
-    texts = [_only_text(turns) for turns in (item.prompt, *(c.content for c in item.candidates))]
-    if None in winners or None in texts or len(texts) != 3:
+    prompts = [_shown_to_judge(item, order) for order in ((0, 1), (1, 0))]
+    if None in winners or None in prompts:
         return None
     return {
         "question_id": item.id,
@@ -189,11 +189,10 @@ def _pair_row(item: Item, first: Judgment, second: Judgment) -> dict[str, Any] |
         "g1_winner": winners[0],
         "g2_winner": winners[1],
         "judge": [first.rater.id, first.rater.version],
-        "g1_user_prompt": _shown_to_judge(texts[0], texts[1], texts[2]),
+        "g1_user_prompt": prompts[0],
         "g1_judgment": first.rationale,
-        "g2_user_prompt": _shown_to_judge(texts[0], texts[2], texts[1]),
+        "g2_user_prompt": prompts[1],
         "g2_judgment": second.rationale,
-        "turn": 1,
         **_time(first),
     }
 
@@ -249,12 +248,32 @@ def _only_text(content: str | Messages) -> str | None:
     return content[0].content if len(content) == 1 else None
 
 
-def _shown_to_judge(asked: str | None, first: str | None, second: str | None) -> str:
-    return (
-        f"[User Question]\n{asked}\n\n[The Start of Assistant A's Answer]\n{first}\n"
-        f"[The End of Assistant A's Answer]\n\n[The Start of Assistant B's Answer]\n{second}\n"
-        "[The End of Assistant B's Answer]"
+def _shown_to_judge(item: Item, order: Sequence[int]) -> str | None:
+    """A pair as MT-bench's prompts show it; None for what it never shows."""
+    if len(item.candidates) != 2:
+        return None
+    contents = [item.candidates[place].content for place in order]
+    texts = [_only_text(turns) for turns in (item.prompt, *contents)]
+    if None not in texts:
+        asked, a, b = texts
+        return (
+            f"[User Question]\n{asked}\n\n[The Start of Assistant A's Answer]\n{a}\n"
+            f"[The End of Assistant A's Answer]\n\n[The Start of Assistant B's Answer]\n{b}\n"
+            "[The End of Assistant B's Answer]"
+        )
+    if isinstance(item.prompt, str) or any(isinstance(content, str) for content in contents):
+        return None
+    conversations = [item.prompt + tuple(turns) for turns in contents if not isinstance(turns, str)]
+    return "\n\n\n".join(
+        f"<|The Start of Assistant {side}'s Conversation with User|>\n\n"
+        f"{_written_turns(turns, side)}\n\n<|The End of Assistant {side}'s Conversation with User|>"
+        for side, turns in zip("AB", conversations, strict=True)
     )
+
+
+def _written_turns(turns: Messages, side: str) -> str:
+    names = {"user": "User", "assistant": f"Assistant {side}"}
+    return "\n\n".join(f"### {names.get(m.role, m.role)}:\n{m.content}" for m in turns)
 
 
 def _time(judgment: Judgment) -> dict[str, float]:

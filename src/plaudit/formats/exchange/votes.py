@@ -48,7 +48,7 @@ def read_ukp(rows: Iterable[Row], reading: Reading) -> Iterator[Entry]:
         ValueError: the label is none of the three.
     """
     for row in rows:
-        label, name = row.value.get("label"), row.name.partition(".csv")[0]
+        label, name = row.value.get("label"), row.name.partition(":")[0].partition(".csv")[0]
         if label not in _LABELS or not row.value.get("turkerid"):
             row.fail(f"label is {shown(label)}", VOTE)
         texts = [row.value.get("a1"), row.value.get("a2")]

@@ -16,7 +16,7 @@ from typing import Any
 from plaudit.formats.exchange.entries import Entry, Reading
 from plaudit.formats.exchange.table import EXCHANGE_FORMATS
 from plaudit.formats.files import Row
-from plaudit.judgments import Item, Judgment, Pairwise
+from plaudit.judgments import Item, Judgment, Pairwise, Skipped
 from plaudit.records import Record
 
 _NOT_COMPARED = {"id", "project", "item", "item_sha256", "raw"}
@@ -125,10 +125,20 @@ def _as_placed(given: Item, judgment: Judgment, item: Item) -> tuple[Judgment, I
 def _differing(one: Record, other: Record, *also: str) -> list[str]:
     kept = _NOT_COMPARED | set(also)
     return [
-        name
+        _said_of_answer(one, other) if name == "answer" else name
         for name in type(one).model_fields
         if name not in kept and getattr(one, name) != getattr(other, name)
     ]
+
+
+def _said_of_answer(one: Any, other: Any) -> str:
+    """Which part of an answer differs, where the rest of it is the same."""
+    match one.answer, other.answer:
+        case Pairwise(strength=a), Pairwise(strength=b) if a * b > 0:
+            return "strength"
+        case Skipped(), Skipped():
+            return "reason"
+    return "answer"
 
 
 def _item_differing(one: Item, other: Item) -> list[str]:
