@@ -28,7 +28,7 @@ from plaudit.judgments import (
 )
 from plaudit.records import Message, Text
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 TEXTS = PLAIN.filter(str.strip)
 STRENGTHS = st.integers(-3, 3)
@@ -110,7 +110,7 @@ BESIDE: dict[str, Any] = {
 CONFIDENCE = st.floats(0.51, 1.0, allow_nan=False)
 BINARY = st.sampled_from([Rated(values=(0.0,)), Rated(values=(1.0,))])
 STEPS = st.lists(st.sampled_from(["right", "wrong"]), min_size=1, max_size=3).map(
-    lambda labels: Stepped(labels=tuple(labels))
+    lambda labels: Stepped.model_validate({"labels": tuple(labels)})
 )
 SKIPS = {name: st.just(Skipped(reason=name)) for name in ("cancelled", "discarded", "error")}
 

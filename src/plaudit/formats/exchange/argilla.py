@@ -130,9 +130,10 @@ def judge_of(suggestion: Mapping[str, Any]) -> Rater:
 
 
 def score_of(suggestion: Mapping[str, Any]) -> float | None:
-    score = suggestion.get("score")
-    one = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1
-    return float(score) if one else None
+    match suggestion.get("score"):
+        case int() | float() as score if 0 <= score <= 1:
+            return float(score)
+    return None
 
 
 def write(entries: Iterable[Entry]) -> Iterator[Written]:
@@ -141,7 +142,7 @@ def write(entries: Iterable[Entry]) -> Iterator[Written]:
         people = [j for j in entry.judgments if j.rater.kind != "judge" and can_say(j)]
         judges = [j for j in entry.judgments if j.rater.kind == "judge" and suggested(j)]
         row = entry.item.columns.get(NAME)
-        record = dict(row) if isinstance(row, dict) else new_record(entry.item)
+        record: dict[str, Any] = dict(row) if isinstance(row, dict) else new_record(entry.item)
         record["responses"] = [_written(judgment) for judgment in people]
         if judges or "suggestions" in record:
             record["suggestions"] = [j.raw.get(NAME) or _suggested(j) for j in judges]

@@ -80,7 +80,7 @@ class ChoiceMap(Config):
         value = own.get(_plain(label), _KNOWN.get(_plain(label)))
         if value is None:
             return None
-        if value == "both_bad":
+        if isinstance(value, str):
             return Pairwise(strength=0, both_bad=True)
         return Pairwise(strength=value)
 

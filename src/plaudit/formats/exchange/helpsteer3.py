@@ -91,7 +91,7 @@ def write(entries: Iterable[Entry]) -> Iterator[Written]:
         if len(entry.item.candidates) != 2 or not said:
             continue
         row = entry.item.columns.get(NAME)
-        value = dict(row) if isinstance(row, dict) else _new_row(entry.item, said)
+        value: dict[str, Any] = dict(row) if isinstance(row, dict) else _new_row(entry.item, said)
         is_overall = len(said) == 1 and said[0].rater.id == NAME
         if not is_overall:
             value["individual_preference"] = [j.raw.get(NAME) or _preference(j) for j in said]

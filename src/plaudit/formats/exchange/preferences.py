@@ -118,8 +118,8 @@ def _steps(row: Row, reading: Reading, format: str) -> Entry:
     item = make_item(
         row, stepped.prompt.content, (), steps=stepped.steps, columns=columns, question="steps"
     )
-    labels = tuple("right" if label else "wrong" for label in stepped.labels)
-    return _entry(row, reading, format, item, Stepped(labels=labels))
+    answer = Stepped(labels=tuple("right" if label else "wrong" for label in stepped.labels))
+    return _entry(row, reading, format, item, answer)
 
 
 def _entry(

@@ -140,7 +140,7 @@ def _scored_pair(row: Row, reading: Reading, format: str) -> Entry:
         Candidate(content=response.content, source=model)
         for response, model in zip(judged.responses, models, strict=True)
     ]
-    chosen, rejected = map(float, scores)
+    chosen, rejected = (float(score or 0) for score in scores)
     answer = Pairwise(strength=2 * ((chosen < rejected) - (chosen > rejected)))
     item = make_item(row, judged.prompt.content, candidates, id=row.value.get("prompt_id"))
     judgment = make_judgment(

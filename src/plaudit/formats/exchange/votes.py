@@ -120,8 +120,8 @@ def write_pandalm(entries: Iterable[Entry]) -> Iterator[Written]:
     for entry in entries:
         said = [j for j in entry.judgments if _can_say(j)]
         row = entry.item.columns.get(PANDALM)
-        value = dict(row) if isinstance(row, dict) else _new_row(entry.item)
-        if not said or value is None:
+        value: dict[str, Any] = dict(row) if isinstance(row, dict) else _new_row(entry.item)
+        if not said or not value:
             continue
         own = all(PANDALM in judgment.raw for judgment in said)
         for place, judgment in enumerate(said, start=1):
@@ -138,9 +138,10 @@ def _can_say(judgment: Judgment) -> bool:
     return isinstance(judgment.answer, Pairwise) and not judgment.answer.both_bad
 
 
-def _new_row(item: Item) -> dict[str, Any] | None:
+def _new_row(item: Item) -> dict[str, Any]:
+    """The pair; empty where it cannot be said."""
     match item.prompt, item.candidates:
         case str(asked), (Candidate(content=str(a)), Candidate(content=str(b))):
             texts = {"instruction": asked, "input": "", "response1": a, "response2": b}
             return {"idx": item.id, **texts}
-    return None
+    return {}
