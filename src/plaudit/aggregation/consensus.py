@@ -43,6 +43,8 @@ class PairConsensus:
     """How often a rater who decides is right, as estimated; NaN where the method does not ask."""
     left_bias_W: np.ndarray
     """How much more often than half a rater presses left; NaN where the method does not ask."""
+    information_W: np.ndarray
+    """What one vote tells, in bits; 1 by counting."""
 
     @property
     def tied_I(self) -> np.ndarray:
@@ -62,15 +64,25 @@ class LabelConsensus:
     accuracy_W: np.ndarray
 
 
+def checked_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for method in get_args(Method):
+        if name == method:
+            return method
+    raise ValueError(f"{name}: no such consensus; choose {', '.join(get_args(Method))}")
+
+
 def resolve(method: Method, ballot: Ballot) -> Method:
     """What ``auto`` stands for with these votes.
 
     Raises:
         ValueError: there is no such method.
     """
-    if method not in get_args(Method):
-        raise ValueError(f"{method}: no such consensus; choose {', '.join(get_args(Method))}")
-    if method != "auto":
+    if checked_method(method) != "auto":
         return method
     if ballot.votes is None or ballot.counts_I().max() < 2:
         return "majority"
@@ -111,6 +123,7 @@ def pair_consensus(ballot: Ballot, method: Method = "auto") -> PairConsensus:
         information_I=ballot.counts_I(weight_N),
         skill_W=skill_W,
         left_bias_W=left_W,
+        information_W=information_W,
     )
 
 
