@@ -118,6 +118,7 @@ def arms(ballot: Ballot) -> dict[str, Labels]:
         "share of the vote": _labels(pair_consensus(ballot, "share")),
         "one-coin posterior": _labels(pair_consensus(ballot, "one_coin")),
         MAIN: _labels(posterior),
+        "rater model's posterior": _labels(pair_consensus(ballot, "rater_model")),
         "posterior, ties 1/2": Labels(np.where(posterior.tied_I, 0.5, posterior.first_I), even_N),
         "posterior x information": _labels(posterior, "information"),
         "posterior x certainty": _labels(posterior, "certainty"),
@@ -200,8 +201,16 @@ def _ballot(
         turned_N=turned_V[kept_V].astype(float),
         strength_N=none,
         both_bad_N=none.astype(bool),
+        seconds_N=none,
+        longer_I=_longer_N(pool),
         known_I=np.full(len(pool.first_N), UNKNOWN),
     )
+
+
+def _longer_N(pool: Pool) -> Floats:
+    length_A = np.array([len(text) for text in pool.texts])
+    first_N, second_N = length_A[pool.first_N], length_A[pool.second_N]
+    return (first_N - second_N) / (first_N + second_N)
 
 
 def held_out(pool: Pool, labels: Labels, l2: float) -> Floats:

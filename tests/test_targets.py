@@ -43,16 +43,23 @@ def test_a_preference_has_the_posterior_of_the_better_one():
 
 
 def test_skill_counts_and_not_the_number_of_votes():
-    items = [item(str(n)) for n in range(40)]
-    said = [prefers(one, r, 2, shown=(0, 1)) for one in items[:30] for r in ("r", "s")]
-    said += [
-        prefers(one, coin, -2 if n >> k & 1 else 2, shown=(0, 1))
-        for n, one in enumerate(items) for k, coin in enumerate(("coin", "coin2"))
-    ]  # fmt: skip
-    disputed = items[35]  # 0b100011: both coins say the first
+    items = [item(str(n)) for n in range(64)]
+    disputed = items[-1]
+
+    def side(n: int, bit: int) -> int:
+        return 2 if n >> bit & 1 else -2
+
+    said = [
+        prefers(one, rater, side(n, bit), shown=(0, 1) if n % 2 else (1, 0))
+        for n, one in enumerate(items[:-1])
+        for rater, bit in (("r", 2), ("s", 2), ("t", 2), ("coin", 3), ("coin2", 4))
+    ]
+    said += [prefers(disputed, coin, -2, shown=(0, 1)) for coin in ("coin", "coin2")]
     said.append(prefers(disputed, "r", 2, shown=(0, 1)))
-    (one,) = (j for j in judged(items, said, "dawid_skene") if j.prompt.id == disputed.id)
-    assert one.preferences[0].better == 1, "two coins said the other"
+    *_, found = judged(items, said, "dawid_skene")
+    assert found.preferences[0].better == 1, "two coins said the other"
+    *_, found = judged(items, said, "majority")
+    assert found.preferences[0].better == 0
 
 
 def test_what_both_are_bad_at_is_rated_and_not_compared():

@@ -154,8 +154,8 @@ def test_cards_show_who_presses_left():
     cards = {card.rater.id: card for card in rater_cards(items, said)}
     left, ann = cards["left"], cards["ann"]
     assert left.left is not None and left.left.point == 1.0 and left.judgments == 60
-    assert left.remarks == ("presses left", "votes tell nothing")
-    assert ann.remarks == () and ann.judgments == 60
+    assert "left" in left.reasons and "accuracy" in left.reasons
+    assert ann.reasons == () and ann.judgments == 60
     assert ann.skill is not None and left.skill is not None and ann.skill > 0.7 > left.skill
     assert ann.left_bias is not None and abs(ann.left_bias) < 0.1
     assert ann.consistency is not None and ann.consistency.point == 1.0
@@ -168,9 +168,8 @@ def test_cards_count_gold_and_agreement():
     said += [prefers(one, "bad", 3) for one in items]
     cards = {card.rater.id: card for card in rater_cards(items, said)}
     good, bad = cards["r"], cards["bad"]
-    assert good.gold is not None and good.gold.point == 1.0 and not good.remarks
-    assert bad.gold is not None and bad.gold.point == 0.0 and bad.remarks == ("misses gold",)
-    assert bad.agreement is not None and bad.agreement.point == 0.0
-    assert good.agreement is None, "of the others one says each"
-    assert good.longer is not None and good.longer.point == 1.0
-    assert good.median_seconds == 4.0
+    assert good.gold is not None and good.gold.point == 1.0 and not good.reasons
+    assert bad.gold is not None and bad.gold.point == 0.0 and "gold" in bad.reasons
+    assert good.accuracy is not None and bad.accuracy is not None
+    assert good.accuracy > 0.8 > 0.2 > bad.accuracy
+    assert good.median_seconds == 4.0 and bad.median_seconds is None

@@ -23,7 +23,7 @@ def consensus(
     project: Project = "",
     question: Question = "",
     method: Annotated[
-        str, typer.Option(help="auto, dawid_skene, one_coin, majority or share.")
+        str, typer.Option(help="auto, dawid_skene, one_coin, rater_model, majority or share.")
     ] = "auto",
     rows: Rows = 20,
 ) -> None:
@@ -89,22 +89,28 @@ def _pair_table(pairs: PairConsensus, rows: int) -> Table:
 def _rater_table(cards: list[RaterCard]) -> Table:
     from rich.table import Table
 
-    table = Table("rater", "kind", "n", "skips", "seconds", "ties", "left", "longer", "agrees",
-                  "gold", "again", "skill", "left bias", "", box=None)  # fmt: skip
+    table = Table("rater", "kind", "n", "skips", "seconds", "ties", "left", "gold", "again",
+                  "accuracy", "longer", "skill", "left bias", "look at", box=None)  # fmt: skip
     for card in cards:
-        rates = (card.ties, card.left, card.longer, card.agreement, card.gold, card.consistency)
+        rates = (card.ties, card.left, card.gold, card.consistency)
         table.add_row(
             card.rater.id,
             card.rater.kind,
             str(card.judgments),
             str(card.skips),
-            "" if card.median_seconds is None else f"{card.median_seconds:.1f}",
+            _number(card.median_seconds, ".1f"),
             *map(_rate, rates),
-            "" if card.skill is None else f"{card.skill:.2f}",
-            "" if card.left_bias is None else f"{card.left_bias:+.2f}",
-            ", ".join(card.remarks),
+            _number(card.accuracy, ".2f"),
+            _number(card.towards_longer, "+.2f"),
+            _number(card.skill, ".2f"),
+            _number(card.left_bias, "+.2f"),
+            ", ".join([*card.reasons, *(f"({note})" for note in card.notes)]),
         )
     return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _rate(rate: Interval | None) -> str:
