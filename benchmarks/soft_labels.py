@@ -75,7 +75,7 @@ CASES = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with UKPConvArgCrowd-CSV, UKPConvArg1Strict-CSV")
-    parser.add_argument("--draws", type=int, default=10, help="of the noise")
+    parser.add_argument("--draws", type=int, default=6, help="of the noise")
     parser.add_argument("--json", type=Path, help="file to write")
     options = parser.parse_args()
     pool = read_pool(options.folder)
@@ -248,7 +248,7 @@ def print_table(found: Mapping[str, Mapping[str, Interval]]) -> None:
     for arm, measured in found.items():
         low, gain, high = (100 * value for value in measured["gain"])
         accuracy = 100 * measured["accuracy"][1]
-        print(f"{arm:26}{accuracy:9.2f}%   {gain:+.2f}  [{low:+.2f}, {high:+.2f}]")
+        print(f"{arm:26}{accuracy:9.2f}%   {gain:+.2f}  [{low:+.2f}, {high:+.2f}]", flush=True)
 
 
 if __name__ == "__main__":
