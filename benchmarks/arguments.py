@@ -28,6 +28,7 @@ Ints = NDArray[np.intp]
 
 FIRST, TIE, SECOND = 0, 1, 2
 SAID = {"a1": FIRST, "equal": TIE, "a2": SECOND}
+EMBEDDING = 32
 # One file of answers is named otherwise than its file of votes.
 RENAMED = {"_advancing-the-commond-good": "_advancing-the-common-good"}
 
@@ -50,6 +51,11 @@ class Pool:
     topic_Q: Ints
     features_AF: Floats = field(repr=False)
     """Coordinates whose inner products are those of the arguments' bags of bigrams."""
+
+    @property
+    def embedding_AD(self) -> Floats:
+        """The coordinates in which arguments differ most, for distances between pairs."""
+        return self.features_AF[:, -EMBEDDING:]
 
     @property
     def debate_T(self) -> list[str]:

@@ -8,6 +8,7 @@ from plaudit.aggregation.consensus import (
     pair_consensus,
 )
 from plaudit.aggregation.imported import Imported, imported
+from plaudit.aggregation.raters import RaterCard, rater_cards
 from plaudit.aggregation.targets import Target, Weighting, targets
 from plaudit.aggregation.votes import (
     ADJUDICATED,
@@ -27,6 +28,7 @@ __all__ = [
     "LabelConsensus",
     "Method",
     "PairConsensus",
+    "RaterCard",
     "Target",
     "Unit",
     "Weighting",
@@ -36,6 +38,7 @@ __all__ = [
     "label_consensus",
     "pair_ballot",
     "pair_consensus",
+    "rater_cards",
     "settled",
     "step_ballot",
     "targets",

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.special import expit
 
 from plaudit.aggregation.as_shown import dawid_skene_as_shown
 from plaudit.aggregation.votes import FIRST, SECOND, TIE, Ballot
 from plaudit.statistics import UNKNOWN, Votes, dawid_skene, majority, one_coin
+from plaudit.statistics.pair_model import PREFERENCE_SD, fit_pair_model, pair_voting
 
-Method = Literal["auto", "dawid_skene", "one_coin", "majority", "share"]
+Method = Literal["auto", "dawid_skene", "one_coin", "rater_model", "majority", "share"]
 """``dawid_skene``: a confusion a rater, pairs as they were shown, so that left bias is no evidence;
-``one_coin``: an accuracy a rater; ``majority``: 1, or one half where votes are even; ``share``: of
-the vote, ties as halves; ``auto``: majority where no unit has two votes, else dawid_skene where
-most votes are of raters with 20 or more, else one_coin."""
+``one_coin``: an accuracy a rater; ``rater_model``: a sharpness and pulls to the left and to the
+longer a rater (pairs only; else dawid_skene); ``majority``: 1, or one half where votes are even;
+``share``: of the vote, ties as halves; ``auto``: majority where no unit has two votes, else
+dawid_skene where most votes are of raters with 20 or more, else one_coin."""
 
 MANY_VOTES = 20
 """Of a rater: enough to learn a confusion from (fewer are taken for an average rater's anyway)."""
@@ -43,6 +46,8 @@ class PairConsensus:
     """How often a rater who decides is right, as estimated; NaN where the method does not ask."""
     left_bias_W: np.ndarray
     """How much more often than half a rater presses left; NaN where the method does not ask."""
+    information_W: np.ndarray
+    """What one vote tells, in bits; 1 by counting."""
 
     @property
     def tied_I(self) -> np.ndarray:
@@ -62,15 +67,25 @@ class LabelConsensus:
     accuracy_W: np.ndarray
 
 
+def checked_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for method in get_args(Method):
+        if name == method:
+            return method
+    raise ValueError(f"{name}: no such consensus; choose {', '.join(get_args(Method))}")
+
+
 def resolve(method: Method, ballot: Ballot) -> Method:
     """What ``auto`` stands for with these votes.
 
     Raises:
         ValueError: there is no such method.
     """
-    if method not in get_args(Method):
-        raise ValueError(f"{method}: no such consensus; choose {', '.join(get_args(Method))}")
-    if method != "auto":
+    if checked_method(method) != "auto":
         return method
     if ballot.votes is None or ballot.counts_I().max() < 2:
         return "majority"
@@ -98,6 +113,9 @@ def pair_consensus(ballot: Ballot, method: Method = "auto") -> PairConsensus:
         shown = dawid_skene_as_shown(ballot.votes, ballot.turned_N, ballot.known_I)
         first_I, skill_W, left_W = shown.first_I, shown.skill_W, shown.left_bias_W
         information_W = shown.information_W
+    elif method == "rater_model":
+        first_I, skill_W, left_W = _rater_model(ballot, ballot.votes)
+        information_W = 1 - entropy_bits(skill_W)
     elif method == "one_coin":
         first_I, skill_W = _one_coin(ballot.votes, ballot.known_I)
         information_W = 1 - entropy_bits(skill_W)
@@ -111,6 +129,7 @@ def pair_consensus(ballot: Ballot, method: Method = "auto") -> PairConsensus:
         information_I=ballot.counts_I(weight_N),
         skill_W=skill_W,
         left_bias_W=left_W,
+        information_W=information_W,
     )
 
 
@@ -127,7 +146,8 @@ def label_consensus(ballot: Ballot, method: Method = "auto") -> LabelConsensus:
         return LabelConsensus(
             ballot=ballot, method=method, posterior_IK=posterior_IK, accuracy_W=np.zeros(0)
         )
-    estimate = {"dawid_skene": dawid_skene, "one_coin": one_coin}.get(method, majority)
+    by_confusion = {"dawid_skene": dawid_skene, "rater_model": dawid_skene}
+    estimate = {**by_confusion, "one_coin": one_coin}.get(method, majority)
     found = estimate(ballot.votes, ballot.known_I)
     return LabelConsensus(
         ballot=ballot,
@@ -141,6 +161,25 @@ def entropy_bits(p: np.ndarray) -> np.ndarray:
     """``-p log2 p - (1 - p) log2 (1 - p)``: the doubt in an answer that is right with ``p``."""
     inside = np.clip(p, 1e-12, 1 - 1e-12)
     return -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside))
+
+
+def _rater_model(ballot: Ballot, votes: Votes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The probability of the first; how often raters are right of a usual pair, and press left."""
+    known_I = np.where(ballot.known_I == TIE, UNKNOWN, ballot.known_I)
+    data = pair_voting(
+        votes.items_N,
+        votes.raters_N,
+        np.array([1.0, 0.0, 0.5])[votes.labels_N],
+        side_N=1 - 2 * ballot.turned_N,
+        longer_P=ballot.longer_I,
+        gold_P=known_I,
+        pairs=votes.items,
+        raters=votes.raters,
+    )
+    found = fit_pair_model(data)
+    usual_D = np.abs(np.random.default_rng(0).normal(0, PREFERENCE_SD, 2000))
+    skill_W = expit(found.discrimination_W[:, None] * usual_D).mean(1)
+    return found.first_better_P, skill_W, expit(found.first_W) - 0.5
 
 
 def _one_coin(votes: Votes, known_I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

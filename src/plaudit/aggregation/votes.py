@@ -30,6 +30,7 @@ from plaudit.judgments import (
     Stepped,
     Withdrawn,
 )
+from plaudit.records import Text
 from plaudit.statistics import UNKNOWN, Votes
 
 FIRST, SECOND, TIE = 0, 1, 2
@@ -69,6 +70,10 @@ class Ballot:
     """How likely the second of a pair stood left: 0, 1, or 0.5 where the order is not known."""
     strength_N: np.ndarray
     both_bad_N: np.ndarray
+    seconds_N: np.ndarray
+    """In use before the answer, NaN where not known."""
+    longer_I: np.ndarray
+    """Of a pair, (a - b) / (a + b) characters: above 0 where the first is longer."""
     known_I: np.ndarray
     """The right label where gold or an adjudicator says it, else ``UNKNOWN``."""
 
@@ -169,7 +174,7 @@ def _ballot(
     units = tuple(Unit(item.id, parts) for item in items for parts in units_of(item))
     number = {unit: i for i, unit in enumerate(units)}
     raters: dict[str, Rater] = {}
-    rows: list[tuple[int, int, int, float, int, bool]] = []
+    rows: list[tuple[int, int, int, float, int, bool, float]] = []
     places = {}
     for judgment in judgments:
         for said in said_by(judgment.answer):
@@ -177,8 +182,9 @@ def _ballot(
             raters.setdefault(judgment.rater.id, judgment.rater)
             unit = _known_unit(number, judgment, said.parts)
             order = turned(judgment, said.parts)
-            rows.append((unit, place, said.label, order, said.strength, said.both_bad))
-    columns = [np.array(c) for c in zip(*rows, strict=True)] or [np.zeros(0)] * 6
+            seconds = np.nan if judgment.active_seconds is None else judgment.active_seconds
+            rows.append((unit, place, said.label, order, said.strength, said.both_bad, seconds))
+    columns = [np.array(c) for c in zip(*rows, strict=True)] or [np.zeros(0)] * 7
     sizes = {"items": len(units), "raters": len(raters), "labels": labels}
     cast = dict(zip(("items_N", "raters_N", "labels_N"), columns[:3], strict=True))
     return Ballot(
@@ -188,8 +194,25 @@ def _ballot(
         turned_N=columns[3].astype(float),
         strength_N=columns[4].astype(float),
         both_bad_N=columns[5].astype(bool),
+        seconds_N=columns[6].astype(float),
+        longer_I=_longer(items, units),
         known_I=_known(number, settled(items, judgments), said_by),
     )
+
+
+def _longer(items: Sequence[Item], units: Sequence[Unit]) -> np.ndarray:
+    lengths = {item.id: [characters(c.content) for c in item.candidates] for item in items}
+    found = np.zeros(len(units))
+    for i, (item, parts) in enumerate(units):
+        if len(parts) == 2:
+            a, b = (lengths[item][part] for part in parts)
+            found[i] = (a - b) / max(1, a + b)
+    return found
+
+
+def characters(content: Text) -> int:
+    """How long a content is."""
+    return len(content) if isinstance(content, str) else sum(len(m.content) for m in content)
 
 
 def _known_unit(number: Mapping[Unit, int], judgment: Judgment, parts: tuple[int, ...]) -> int:
