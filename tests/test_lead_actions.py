@@ -41,7 +41,7 @@ def test_an_adjudicator_settles_an_item(world: World) -> None:
     logged = find(world.store, "s-1")
     assert answer.status_code == 200 and answer.json()["seq"] == logged.seq
     judgment = logged.judgment
-    assert judgment.rater.id == world.ids["adjudicator"] and judgment.flags == ("adjudication",)
+    assert judgment.rater.id == world.ids["adjudicator"] and judgment.flags == ("adjudicated",)
     assert judgment.item_sha256 and judgment.answer.strength == 1
     assert not verify(world.store).faults
     shown = world.api("adjudicator").get(f"{P}/items/{body['item']}").json()
@@ -195,3 +195,62 @@ def test_events_are_paged_from_the_newest(world: World) -> None:
     older = lead.get(f"{P}/events?kind=invited&limit=2&before={newest[-1]['number']}").json()
     assert [event["detail"]["uses"] for event in older] == [3, 2]
     assert "plaudit_" not in json.dumps(newest)
+
+
+FAULTY = {
+    "nothing": b"",
+    "no rows": b"[]",
+    "not UTF-8": b"\xff\xfe\x00",
+    "not JSON": b"{",
+    "deep": b"[" * 100_000,
+    "deep within": b'{"prompt": ' + b"[" * 50_000,
+    "a number": b"7\n",
+    "nulls": b'{"prompt": null, "chosen": null, "rejected": null}\n',
+    "lists": b'{"prompt": [], "chosen": [], "rejected": []}\n',
+    "huge": b'{"prompt": ' + b"9" * 9000 + b"}\n",
+    "not finite": b'{"prompt": "a", "chosen": "b", "rejected": "c", "margin": NaN}\n',
+    "NUL": b'{"prompt": "a\\u0000", "chosen": "b", "rejected": "c"}\n',
+    "half a pair": b'{"prompt": "a\\ud800", "chosen": "b", "rejected": "c"}\n',
+    "label studio": b'[{"data": 7, "annotations": [{"result": 7}]}]',
+    "arena": b'{"model_a": 1, "model_b": [], "winner": {}, "conversation_a": 7}\n',
+}
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_file_that_cannot_be_read_is_refused(world: World, fault: str, kind: str) -> None:
+    answer = world.api("lead").post(f"{P}/import?kind={kind}", content=FAULTY[fault])
+    assert answer.status_code in (200, 422), answer.text
+    if answer.status_code == 422:
+        assert set(answer.json()) == {"error"} and "/tmp" not in answer.text
+    assert not verify(world.store).faults
+
+
+@pytest.mark.parametrize("kind", ["../x", "gz", "py", "jsonl%00"])
+def test_a_file_has_no_name_of_the_sender_s(world: World, kind: str) -> None:
+    answer = world.api("lead").post(f"{P}/import?kind={kind}", content=b"{}")
+    assert answer.status_code in (400, 422)
+
+
+def test_what_is_exported_can_be_imported_elsewhere(world: World) -> None:
+    given = world.api("lead").get(f"{P}/export?format=plaudit")
+    assert given.status_code == 200 and "attachment" in given.headers["content-disposition"]
+    taken = world.api("outsider").post("/api/projects/tea/import", content=given.content)
+    assert taken.status_code == 200, taken.text
+    assert taken.json()["new_judgments"] == 2
+    again = world.api("outsider").post("/api/projects/tea/import", content=given.content)
+    assert again.json()["new_judgments"] == 0
+    kinds = [event["kind"] for event in world.api("lead").get(f"{P}/events").json()]
+    assert kinds[0] == "exported"
+
+
+@pytest.mark.parametrize(("format", "targets"), [("trl", "majority"), ("judged", "soft")])
+def test_training_targets_are_exported(world: World, format: str, targets: str) -> None:
+    world.api("adjudicator").post(f"{P}/adjudications", json=settlement(world))
+    given = world.api("lead").get(f"{P}/export?format={format}&targets={targets}")
+    assert given.status_code == 200 and json.loads(given.content.splitlines()[0])
+
+
+def test_an_export_of_no_known_format_is_refused(world: World) -> None:
+    answer = world.api("lead").get(f"{P}/export?format=none")
+    assert answer.status_code == 422 and "no" in answer.json()["error"]
