@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from plaudit.store import find, read, standing, verify
+from plaudit.store import (
+    add_items,
+    find,
+    items,
+    read,
+    record_export,
+    record_model,
+    standing,
+    verify,
+)
 from tests.lead_app import SOURCES, World, made_world
 from tests.lead_votes import one_vote, pair
 
@@ -16,13 +27,28 @@ P = "/api/projects/coffee"
 
 @pytest.fixture
 def world(tmp_path) -> Iterator[World]:
-    with made_world(tmp_path) as made:
-        from plaudit.store import add_items
+    with judged_world(tmp_path) as made:
+        yield made
 
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """For requests that change nothing."""
+    with judged_world(tmp_path_factory.mktemp("shared")) as made:
+        yield made
+
+
+@contextmanager
+def judged_world(folder: Path) -> Iterator[World]:
+    with made_world(folder) as made:
         add_items(made.store, "coffee", [pair(1)], 2)
         one_vote(made.store, pair(1), "coffee", made.ids["rater"], 2, rationale="It grinds.")
         one_vote(made.store, pair(1), "coffee", made.ids["lead"], -1)
         yield made
+
+
+def listed(world: World, query: str = "") -> list[dict]:
+    return world.api("lead").get(f"{P}/items{query}").json()["items"]
 
 
 def settlement(world: World, id: str = "s-1", strength: int = 1, **fields) -> dict:
@@ -52,7 +78,7 @@ def test_an_adjudicator_settles_an_item(world: World) -> None:
 def test_settled_items_leave_the_queue_of_disputes(world: World) -> None:
     world.api("adjudicator").post(f"{P}/adjudications", json=settlement(world))
     ids = {
-        settled: [r["id"] for r in world.api("lead").get(f"{P}/items?settled={settled}").json()["items"]]
+        settled: [row["id"] for row in listed(world, f"?settled={settled}")]
         for settled in ("true", "false")
     }  # fmt: skip
     assert ids["true"] == ["pair-0001"] and "pair-0001" not in ids["false"]
@@ -93,26 +119,24 @@ def test_sent_twice_it_is_one_judgment(world: World) -> None:
         ({"supersedes": "x"}, "supersedes"),
     ],
 )
-def test_what_does_not_answer_the_question_is_refused(world: World, change, match: str) -> None:
-    body = settlement(world)
+def test_what_does_not_answer_the_question_is_refused(shared: World, change, match: str) -> None:
+    body = settlement(shared)
     body["judgment"] |= change
-    answer = world.api("adjudicator").post(f"{P}/adjudications", json=body)
+    answer = shared.api("adjudicator").post(f"{P}/adjudications", json=body)
     assert answer.status_code == 422 and match in answer.json()["error"]
-    assert "\n" not in answer.json()["error"] and find(world.store, "s-1") is None
+    assert "\n" not in answer.json()["error"] and find(shared.store, "s-1") is None
 
 
 @pytest.mark.parametrize("number", [0, -1, 999, 2**53, 2**64, "x", "1e3", "../1"])
-def test_there_is_no_such_item(world: World, number) -> None:
-    answer = world.api("lead").get(f"{P}/items/{number}")
+def test_there_is_no_such_item(shared: World, number) -> None:
+    answer = shared.api("lead").get(f"{P}/items/{number}")
     assert answer.status_code in (404, 422)
-    body = settlement(world) | {"item": number}
-    settled = world.api("adjudicator").post(f"{P}/adjudications", json=body)
+    body = settlement(shared) | {"item": number}
+    settled = shared.api("adjudicator").post(f"{P}/adjudications", json=body)
     assert settled.status_code in (400, 404, 422)
 
 
 def test_an_item_of_another_project_is_not_shown(world: World) -> None:
-    from plaudit.store import add_items, items
-
     add_items(world.store, "tea", [pair(9)], 2)
     (there,) = items(world.store, "tea")
     assert world.api("lead").get(f"{P}/items/{there.number}").status_code == 404
@@ -178,8 +202,6 @@ def test_a_rater_s_data_goes_and_the_chain_holds(world: World, tmp_path) -> None
 
 
 def test_the_models_that_learned_from_a_rater_are_named(world: World) -> None:
-    from plaudit.store import record_export, record_model
-
     export = record_export(world.store, "coffee", 2, {})
     record_model(world.store, "f" * 64, export, "runs/reward-model")
     erased = world.api("lead").delete(f"/api/raters/{world.ids['rater']}/data").json()
@@ -218,28 +240,29 @@ FAULTY = {
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
 @pytest.mark.parametrize("fault", FAULTY)
-def test_a_file_that_cannot_be_read_is_refused(world: World, fault: str, kind: str) -> None:
-    answer = world.api("lead").post(f"{P}/import?kind={kind}", content=FAULTY[fault])
+def test_a_file_that_cannot_be_read_is_refused(shared: World, fault: str, kind: str) -> None:
+    answer = shared.api("lead").post(f"{P}/import?kind={kind}", content=FAULTY[fault])
     assert answer.status_code in (200, 422), answer.text
     if answer.status_code == 422:
         assert set(answer.json()) == {"error"} and "/tmp" not in answer.text
-    assert not verify(world.store).faults
+    assert not verify(shared.store).faults
 
 
 @pytest.mark.parametrize("kind", ["../x", "gz", "py", "jsonl%00"])
-def test_a_file_has_no_name_of_the_sender_s(world: World, kind: str) -> None:
-    answer = world.api("lead").post(f"{P}/import?kind={kind}", content=b"{}")
+def test_a_file_has_no_name_of_the_sender_s(shared: World, kind: str) -> None:
+    answer = shared.api("lead").post(f"{P}/import?kind={kind}", content=b"{}")
     assert answer.status_code in (400, 422)
 
 
-def test_what_is_exported_can_be_imported_elsewhere(world: World) -> None:
+def test_what_is_exported_can_be_imported_elsewhere(world: World, tmp_path) -> None:
     given = world.api("lead").get(f"{P}/export?format=plaudit")
     assert given.status_code == 200 and "attachment" in given.headers["content-disposition"]
-    taken = world.api("outsider").post("/api/projects/tea/import", content=given.content)
-    assert taken.status_code == 200, taken.text
-    assert taken.json()["new_judgments"] == 2
-    again = world.api("outsider").post("/api/projects/tea/import", content=given.content)
-    assert again.json()["new_judgments"] == 0
+    (tmp_path / "elsewhere").mkdir()
+    with made_world(tmp_path / "elsewhere") as elsewhere:
+        for new in (2, 0):
+            taken = elsewhere.api("lead").post(f"{P}/import", content=given.content)
+            assert taken.status_code == 200, taken.text
+            assert taken.json()["new_judgments"] == new
     kinds = [event["kind"] for event in world.api("lead").get(f"{P}/events").json()]
     assert kinds[0] == "exported"
 
