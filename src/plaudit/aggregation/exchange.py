@@ -28,7 +28,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import Item, Judgment, Rater, Skipped
+from plaudit.judgments import Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -237,13 +237,13 @@ def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> No
     votes: Counter[str] = Counter()
     for row in connection.execute(query):
         if row.item in wanted:
-            answer = Judgment.model_validate_json(row.body).answer
-            votes[row.item] += not isinstance(answer, Skipped) and answer.kind != "withdrawn"
+            found = Judgment.model_validate_json(row.body)
+            is_vote = not isinstance(found.answer, Skipped | Withdrawn) and not found.is_repeat
+            votes[row.item] += is_vote
     for id, number in votes.items():
         here = (item.c.project == project) & (item.c.id == id)
-        connection.execute(
-            item.update().where(here).values(votes=number, is_open=number < item.c.target_votes)
-        )
+        wants_more = (number < item.c.target_votes) & ~item.c.is_gold
+        connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
 
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:
