@@ -31,7 +31,7 @@ class StoredItem:
     is_open: bool
     """Whether it wants more votes."""
     disagreement: float
-    """Share of pairs of votes that differ, 0 to 1."""
+    """How far its votes lie apart, 0 to 1, as the application that collects them says."""
 
 
 def add_items(store: Store, project: str, items: Iterable[Item], target_votes: int) -> int:
@@ -73,7 +73,7 @@ def items(store: Store, project: str) -> Iterator[StoredItem]:
         after = rows[-1].number
 
 
-def stored_item(row: Row[Any]) -> StoredItem:
+def stored_item(row: Row) -> StoredItem:
     """Of a whole row of the table ``item``."""
     return StoredItem(
         number=row.number, item=Item.model_validate_json(row.content), sha256=row.sha256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,8 +68,8 @@ def append(store: Store, judgments: Iterable[Judgment], also: Also | None = None
 
 def append_one(connection: Connection, judgment: Judgment, head: Head) -> Receipt:
     """Append to the chain that ends in ``head``, within a transaction of ``Store.appending``."""
-    _check_writable(judgment)
     body = canonical_json(judgment)
+    _check_writable(judgment, body)
     if before := _recorded_before(connection, judgment.id, body):
         return before
     if judgment.supersedes:
@@ -153,15 +154,15 @@ def suspended_raters(project: str) -> Select[tuple[str]]:
     )
 
 
-def _logged() -> Select[Any]:
+def _logged() -> Select:
     return select(_T.c.seq, _T.c.id, _T.c.project, _T.c.recorded_at, _T.c.sha256, _T.c.body)
 
 
-def _in_order(store: Store, query: Select[Any], after: int) -> Iterator[Row[Any]]:
+def _in_order(store: Store, query: Select, after: int) -> Iterator[Row]:
     """By seq, some at a time, so that no reader holds up the database."""
     while True:
         with store.reading() as connection:
-            rows: Sequence[Row[Any]] = connection.execute(
+            rows: Sequence[Row] = connection.execute(
                 query.where(_T.c.seq > after).order_by(_T.c.seq).limit(_CHUNK_ROWS)
             ).all()
         yield from rows
@@ -170,7 +171,7 @@ def _in_order(store: Store, query: Select[Any], after: int) -> Iterator[Row[Any]
         after = rows[-1].seq
 
 
-def _read(row: Row[Any]) -> Logged:
+def _read(row: Row) -> Logged:
     judgment = Judgment.model_validate_json(row.body) if row.body is not None else None
     return Logged(
         seq=row.seq, id=row.id, project=row.project, recorded_at=row.recorded_at,
@@ -210,8 +211,16 @@ def _check_superseded(connection: Connection, judgment: Judgment) -> None:
         raise ValueError(f"{said}, which {taken} supersedes already; expected that one")
 
 
-def _check_writable(judgment: Judgment) -> None:
-    """PostgreSQL knows no NUL in texts."""
+def _check_writable(judgment: Judgment, body: str) -> None:
+    """JSON has neither NaN nor infinity, UTF-8 no half characters, PostgreSQL no NUL in texts."""
     named = (judgment.id, judgment.project, judgment.item, judgment.rater.id, judgment.supersedes)
     if any("\0" in name for name in named):
         raise ValueError(f"judgment {judgment.id!r}: a NUL in an id; expected ids without one")
+    if not body.isascii() and any("\ud800" <= character <= "\udfff" for character in body):
+        raise ValueError(f"judgment {judgment.id!r}: half of a character; expected whole text")
+    constants: list[str] = []
+    json.loads(body, parse_constant=constants.append)
+    if constants:
+        raise ValueError(
+            f"judgment {judgment.id}: a number is {constants[0]}; expected finite ones"
+        )

@@ -1,0 +1,200 @@
+"""The queue: which open item a rater is given, and how many votes items have and want.
+
+Every query goes by an index; the longest way is past the open items that the rater has had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row, bindparam, func, select
+
+from plaudit.judgments import Item, canonical_json
+from plaudit.store.schema import assignment, item
+
+GOLD_INDEX = sa.Index(
+    "item_gold",
+    item.c.project,
+    item.c.number,
+    sqlite_where=item.c.is_gold == sa.true(),
+    postgresql_where=item.c.is_gold == sa.true(),
+)
+STRATUM_INDEX = sa.Index(
+    "item_queue_of_stratum",
+    item.c.project, item.c.is_open, item.c.stratum, item.c.priority.desc(), item.c.votes.desc(),
+    item.c.number,
+)  # fmt: skip
+
+# So many open items are looked through from the head of the queue before going on from where the
+# rater was.
+
+_HEAD = 64
+# Of these last assignments the one furthest down the queue says where that is.
+
+
+def make_indexes(connection: Connection) -> None:
+    """The indexes that assignment needs beside those of the tables; those that are there stay."""
+    for index in (GOLD_INDEX, STRATUM_INDEX):
+        index.create(connection, checkfirst=True)
+
+
+def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[tuple[int]]:
+    """The first item in the queue's order that has a place left and that the rater never had."""
+    queued = (
+        select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
+        .where(item.c.project == bindparam("project"), item.c.is_open == sa.true(), *conditions)
+        .order_by(item.c.priority.desc(), item.c.votes.desc(), item.c.number)
+    )
+    found = (queued.limit(head) if head else queued).subquery("queued")
+    return (
+        select(found.c.number)
+        .where(_never_had(found), found.c.votes + _leases(found) < found.c.target_votes)
+        .order_by(found.c.priority.desc(), found.c.votes.desc(), found.c.number)
+        .limit(1)
+    )
+
+
+def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
+    had = assignment.alias("had")
+    return ~sa.exists().where(had.c.item == found.c.number, had.c.rater == bindparam("rater"))
+
+
+def _leases(found: sa.FromClause) -> sa.ScalarSelect[int]:
+    """How many raters have the item before them just now; repeats give no vote."""
+    taken = assignment.alias("taken")
+    is_leased = sa.and_(
+        taken.c.turn == 0, taken.c.state == "open", taken.c.leased_until > bindparam("now")
+    )
+    # As a sum, not a condition: an item's assignments are few, the leases of all raters many.
+    leases = func.coalesce(func.sum(sa.case((is_leased, 1), else_=0)), 0)
+    return select(leases).where(taken.c.item == found.c.number).scalar_subquery()
+
+
+_IN_STRATUM = item.c.stratum == bindparam("stratum")
+_BEYOND = (
+    item.c.priority == bindparam("priority"),
+    item.c.votes == bindparam("votes"),
+    item.c.number > bindparam("number"),
+)
+_LOWER = (item.c.priority < bindparam("priority"),)
+# By whether one stratum alone is asked for: the head, then on from where the rater was, then all.
+_WAYS = {
+    one: tuple(
+        _first(*((_IN_STRATUM,) if one else ()), *conditions, head=head)
+        for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
+    )
+    for one in (False, True)
+}
+
+
+def first_free(
+    connection: Connection,
+    project: str,
+    rater: str,
+    stratum: str,
+    now: float,
+    last: Sequence[Row[Any]],
+) -> int | None:
+    """The number of the item to give next from the queue; None where there is none for the rater.
+
+    In the queue's order: higher priority, then more votes, then first come. Beyond its head the
+    search goes on from where the rater's ``last`` assignments (``recent``) were, so that it need
+    not pass everything they have had; what that misses is found by going through all of it.
+    """
+    ordinary = [one for one in last if not one.is_gold and not one.turn]
+    furthest = min(ordinary, key=lambda one: (one.priority, -one.item), default=None)
+    values = {"project": project, "rater": rater, "now": now}
+    values |= {"stratum": stratum} if stratum else {}
+    head, beyond, lower, whole = _WAYS[bool(stratum)]
+    ways = [(head, values)]
+    if furthest is not None:
+        values |= {"priority": furthest.priority, "number": furthest.item}
+        # It stood among items of as many votes as it has, or one less by the rater's own.
+        levels = sorted({furthest.votes, max(furthest.votes - 1, 0), 0}, reverse=True)
+        ways += [(beyond, values | {"votes": votes}) for votes in levels]
+        ways += [(lower, values)]
+    for query, parameters in [*ways, (whole, values)]:
+        if (number := connection.execute(query, parameters).scalar()) is not None:
+            return number
+    return None
+
+
+_GOLD = (
+    select(item.c.number)
+    .where(item.c.project == bindparam("project"), item.c.is_gold == sa.true(), _never_had(item))
+    .order_by(item.c.number)
+    .limit(1)
+)
+
+
+def first_gold(connection: Connection, project: str, rater: str) -> int | None:
+    """The first gold item that the rater never had."""
+    return connection.execute(_GOLD, {"project": project, "rater": rater}).scalar()
+
+
+_HAS_ROOM = select(
+    (item.c.is_open == sa.true()) & (item.c.votes + _leases(item) < item.c.target_votes)
+).where(item.c.number == bindparam("item"))
+
+
+def has_room(connection: Connection, item: int, now: float) -> bool:
+    """Whether the item wants another vote that nobody is at."""
+    return bool(connection.execute(_HAS_ROOM, {"item": item, "now": now}).scalar())
+
+
+_COUNTED = ("votes", "target_votes", "is_open", "disagreement")
+_SET_VOTES = (
+    item.update()
+    .where(item.c.number == bindparam("of_item"))
+    .values({name: bindparam(f"new_{name}") for name in _COUNTED})
+)
+
+
+def set_votes(
+    connection: Connection,
+    item: int,
+    *,
+    votes: int,
+    target_votes: int,
+    is_open: bool,
+    disagreement: float,
+) -> None:
+    """How many votes stand, how many are wanted, and how far they lie apart."""
+    values = (votes, target_votes, is_open, disagreement)
+    named = {f"new_{name}": value for name, value in zip(_COUNTED, values, strict=True)}
+    connection.execute(_SET_VOTES, {"of_item": item, **named})
+
+
+def set_targets(
+    connection: Connection, project: str, votes: int, by_stratum: Mapping[str, int]
+) -> None:
+    """How many votes items get: fewer for those without any yet, more for all.
+
+    Gold is given out by other rules, and never stands in the queue.
+    """
+    _set_target(connection, (item.c.project == project, item.c.stratum.not_in(by_stratum)), votes)
+    for stratum, wanted in by_stratum.items():
+        of_stratum = (item.c.project == project, item.c.stratum == stratum)
+        _set_target(connection, of_stratum, wanted)
+
+
+def _set_target(
+    connection: Connection, which: Sequence[sa.ColumnElement[bool]], wanted: int
+) -> None:
+    wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
+    outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
+    connection.execute(
+        item.update().where(*which, outdated).values(target_votes=wanted, is_open=wants_more)
+    )
+
+
+def set_priorities(connection: Connection, project: str, items: Iterable[Item]) -> None:
+    """The priority, and what else does not change what is judged, of items that are there."""
+    given = item.update().where(item.c.project == project, item.c.id == bindparam("of_id"))
+    rows = [
+        {"of_id": one.id, "priority": one.priority, "content": canonical_json(one)} for one in items
+    ]
+    if rows:
+        connection.execute(given, rows)
