@@ -148,6 +148,7 @@ judgment = Table(
     Column("body", Text),  # the Judgment, canonical JSON
     Column("rater", String),
     Column("item", String),
+    Column("supersedes", String, unique=True),  # the judgment that it replaces
 )
 Index("judgment_of_project", judgment.c.project, judgment.c.seq)
 Index("judgment_of_rater", judgment.c.rater, judgment.c.project)

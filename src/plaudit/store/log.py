@@ -1,0 +1,217 @@
+"""The log: judgments are appended, read and superseded, never changed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from plaudit.judgments import Judgment, Withdrawn, canonical_json
+from plaudit.store import schema
+from plaudit.store.chain import Head, hash_body, hash_link
+from plaudit.store.opening import Store
+
+Also = Callable[[Connection], Any]
+"""What else is done in the transaction that records a judgment."""
+
+_CHUNK_ROWS = 1000
+_T = schema.judgment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """That a judgment stands in the log."""
+
+    seq: int
+    sha256: str
+    is_new: bool
+    """False where the same judgment stood there already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Logged:
+    """A judgment as it stands in the log."""
+
+    seq: int
+    id: str
+    project: str
+    recorded_at: float
+    sha256: str
+    judgment: Judgment | None
+    """None when it was erased."""
+
+
+def append(store: Store, judgments: Iterable[Judgment], also: Also | None = None) -> list[Receipt]:
+    """Record judgments, and do what else belongs to it, in one transaction.
+
+    Sent twice, a judgment is recorded once.
+
+    Raises:
+        ValueError: an id stands there with another body, or what a judgment supersedes is not a
+            judgment of the same rater about the same item that nothing supersedes yet.
+    """
+    with store.appending() as connection:
+        head, receipts = chain_head(connection), []
+        for judgment in judgments:
+            receipt = append_one(connection, judgment, head)
+            head = Head(receipt.seq, receipt.sha256) if receipt.is_new else head
+            receipts.append(receipt)
+        if also is not None:
+            also(connection)
+    return receipts
+
+
+def append_one(connection: Connection, judgment: Judgment, head: Head) -> Receipt:
+    """Append to the chain that ends in ``head``, within a transaction of ``Store.appending``."""
+    _check_writable(judgment)
+    body = canonical_json(judgment)
+    if before := _recorded_before(connection, judgment.id, body):
+        return before
+    if judgment.supersedes:
+        _check_superseded(connection, judgment)
+    row = link(judgment, body, head, round(time.time(), 6))
+    connection.execute(_T.insert(), row)
+    return Receipt(seq=row["seq"], sha256=row["sha256"], is_new=True)
+
+
+def link(judgment: Judgment, body: str, head: Head, recorded_at: float) -> dict[str, Any]:
+    """The row that follows ``head``."""
+    salt = secrets.token_hex(16)
+    sealed = {
+        "seq": head.seq + 1,
+        "id": judgment.id,
+        "project": judgment.project,
+        "recorded_at": recorded_at,
+        "body_sha256": hash_body(salt, body),
+        "previous_sha256": head.sha256,
+    }
+    beside = {
+        "salt": salt,
+        "body": body,
+        "rater": judgment.rater.id,
+        "item": judgment.item,
+        "supersedes": judgment.supersedes or None,
+    }
+    return {**sealed, "sha256": hash_link(**sealed), **beside}
+
+
+def chain_head(connection: Connection) -> Head:
+    """The last record; seq 0 where there is none."""
+    last = connection.execute(
+        select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1)
+    ).first()
+    return Head(last.seq, last.sha256) if last else Head()
+
+
+def find(store: Store, id: str) -> Logged | None:
+    """The judgment of this id, None where there is none."""
+    with store.reading() as connection:
+        row = connection.execute(_logged().where(_T.c.id == id)).first()
+    return _read(row) if row else None
+
+
+def read(store: Store, project: str | None = None, after: int = 0) -> Iterator[Logged]:
+    """Everything recorded, in order, from the one after ``after``."""
+    query = _logged() if project is None else _logged().where(_T.c.project == project)
+    for row in _in_order(store, query, after):
+        yield _read(row)
+
+
+def standing(
+    store: Store, project: str, question: str | None = None, with_suspended: bool = False
+) -> Iterator[Judgment]:
+    """What stands at this moment: neither superseded, nor withdrawn, nor erased.
+
+    Skips stand too. Suspended raters' judgments are left out, unless asked for.
+    """
+    with store.reading() as connection:
+        last = chain_head(connection).seq
+    later = _T.alias("later")
+    is_superseded = (
+        select(later.c.seq).where(later.c.supersedes == _T.c.id, later.c.seq <= last).exists()
+    )
+    query = _logged().where(
+        _T.c.project == project, _T.c.seq <= last, _T.c.body.is_not(None), ~is_superseded
+    )
+    if not with_suspended:
+        query = query.where(_T.c.rater.not_in(suspended_raters(project)))
+    for row in _in_order(store, query, 0):
+        judgment = Judgment.model_validate_json(row.body)
+        if question in (None, judgment.question) and not isinstance(judgment.answer, Withdrawn):
+            yield judgment
+
+
+def suspended_raters(project: str) -> Select[tuple[str]]:
+    """Those whose judgments do not count in a project for now."""
+    member = schema.member
+    return select(member.c.rater).where(
+        member.c.project == project, member.c.suspended_at.is_not(None)
+    )
+
+
+def _logged() -> Select[Any]:
+    return select(_T.c.seq, _T.c.id, _T.c.project, _T.c.recorded_at, _T.c.sha256, _T.c.body)
+
+
+def _in_order(store: Store, query: Select[Any], after: int) -> Iterator[Row[Any]]:
+    """By seq, some at a time, so that no reader holds up the database."""
+    while True:
+        with store.reading() as connection:
+            rows: Sequence[Row[Any]] = connection.execute(
+                query.where(_T.c.seq > after).order_by(_T.c.seq).limit(_CHUNK_ROWS)
+            ).all()
+        yield from rows
+        if len(rows) < _CHUNK_ROWS:
+            return
+        after = rows[-1].seq
+
+
+def _read(row: Row[Any]) -> Logged:
+    judgment = Judgment.model_validate_json(row.body) if row.body is not None else None
+    return Logged(
+        seq=row.seq, id=row.id, project=row.project, recorded_at=row.recorded_at,
+        sha256=row.sha256, judgment=judgment,
+    )  # fmt: skip
+
+
+def _recorded_before(connection: Connection, id: str, body: str) -> Receipt | None:
+    row = connection.execute(
+        select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(_T.c.id == id)
+    ).first()
+    if row is None:
+        return None
+    if row.salt is None:
+        raise ValueError(f"judgment {id}: was erased; expected a new id")
+    if hash_body(row.salt, body) != row.body_sha256:
+        raise ValueError(
+            f"judgment {id}: recorded already with another body; expected the same again, or a "
+            "new id and supersedes"
+        )
+    return Receipt(seq=row.seq, sha256=row.sha256, is_new=False)
+
+
+def _check_superseded(connection: Connection, judgment: Judgment) -> None:
+    old = connection.execute(
+        select(_T.c.project, _T.c.rater, _T.c.item).where(_T.c.id == judgment.supersedes)
+    ).first()
+    said = f"judgment {judgment.id}: supersedes {judgment.supersedes}"
+    if old is None:
+        raise ValueError(f"{said}, which is not recorded; record it first")
+    if tuple(old) != (judgment.project, judgment.rater.id, judgment.item):
+        raise ValueError(f"{said}, which is another rater's or about another item")
+    taken = connection.execute(
+        select(_T.c.id).where(_T.c.supersedes == judgment.supersedes)
+    ).scalar()
+    if taken is not None:
+        raise ValueError(f"{said}, which {taken} supersedes already; expected that one")
+
+
+def _check_writable(judgment: Judgment) -> None:
+    """PostgreSQL knows no NUL in texts."""
+    named = (judgment.id, judgment.project, judgment.item, judgment.rater.id, judgment.supersedes)
+    if any("\0" in name for name in named):
+        raise ValueError(f"judgment {judgment.id!r}: a NUL in an id; expected ids without one")

@@ -1,0 +1,44 @@
+"""From one version of the tables to the next, in the transaction that opens the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, inspect, select
+
+from plaudit.store import schema
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: dict[int, Migration] = {}
+"""By the version they lead to; a new store is made at the newest, without them."""
+
+
+def migrate(connection: Connection, name: str) -> None:
+    """Make the tables, or bring older ones to the version of this code.
+
+    Raises:
+        ValueError: the store is of a newer version, or no store at all.
+    """
+    found = _version(connection, name)
+    if found is None:
+        schema.METADATA.create_all(connection)
+        connection.execute(schema.schema_version.insert().values(version=schema.VERSION))
+        return
+    if found > schema.VERSION:
+        raise ValueError(
+            f"{name}: its tables are of version {found}, this Plaudit knows up to "
+            f"{schema.VERSION}; expected a Plaudit at least as new as the one that wrote it"
+        )
+    for version in range(found + 1, schema.VERSION + 1):
+        MIGRATIONS[version](connection)
+        connection.execute(schema.schema_version.update().values(version=version))
+
+
+def _version(connection: Connection, name: str) -> int | None:
+    tables = set(inspect(connection).get_table_names())
+    if schema.schema_version.name in tables:
+        return connection.execute(select(schema.schema_version.c.version)).scalar_one()
+    if tables & set(schema.METADATA.tables):
+        raise ValueError(f"{name}: has tables of these names, but is no store; choose another")
+    return None
