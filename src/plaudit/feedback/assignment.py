@@ -1,0 +1,200 @@
+"""What a rater is given next, and what becomes of it: judged, skipped, undone, or left.
+
+The order is that of the docs page ``docs/collect/assignment.md``: what the rater has open already,
+gold for the first ones, gold and repeats at their rates, then the queue. An item is never given to
+more raters than it wants votes: a lease counts as a vote until it runs out.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from plaudit.feedback.assignment_policy import (
+    block_so_far,
+    kind_wanted,
+    order_shown,
+    rater_key,
+    repeat_serials,
+)
+from plaudit.feedback.project import Project, project_of
+from plaudit.judgments import Item
+from plaudit.store import Store
+from plaudit.store import assignment_queue as queue
+from plaudit.store import assignments as table
+from plaudit.store.assignments import Leased, Recent
+
+
+class Refused(ValueError):
+    """What the rater asks for is not theirs to have: no such assignment, project or place in it."""
+
+
+class Conflict(ValueError):
+    """It was decided already, perhaps in another window."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """An item before one rater."""
+
+    id: str
+    item: Item
+    """Whole, with what raters must not see: sources, gold, stratum, priority, columns."""
+    number: int
+    """Of the item in the store."""
+    shown: tuple[int, ...]
+    """Candidates in the order shown, by their index in the item."""
+    opened_at: float
+    leased_until: float
+    draft: str | None
+    """What the rater had entered, as JSON."""
+    is_repeat: bool
+    """Raters must not see it either."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Desk:
+    """A rater in a project, and what of them decides what comes next."""
+
+    project: Project
+    secret: str
+    rater: str
+    queue: str
+    now: float
+    last: list[Recent]
+
+    @property
+    def serial(self) -> int:
+        return table.serial_of(self.last[0].leased.id) + 1 if self.last else 0
+
+
+def next_assignment(
+    store: Store, project: str, rater: str, now: float | None = None
+) -> Assignment | None:
+    """The assignment the rater is to do; None where there is none for them.
+
+    The one they have open comes again, in the same order, as long as its lease runs; and after
+    that too, unless others have filled its place.
+
+    Raises:
+        Refused: there is no such project, or the rater is no member, or suspended.
+    """
+    at = time.time() if now is None else now
+    with table.leasing(store) as connection:
+        return give(connection, project, rater, at)
+
+
+def give(connection: Connection, project: str, rater: str, now: float) -> Assignment | None:
+    """``next_assignment`` within a transaction that is under way."""
+    desk = _desk(connection, project, rater, now)
+    leased = _taken_up_again(connection, desk) or _new(connection, desk)
+    return None if leased is None else _assignment(connection, leased)
+
+
+def release_expired(store: Store, now: float | None = None) -> int:
+    """Mark the leases that have run out, and say how many; others may have their items anyway."""
+    with store.writing() as connection:
+        return table.expire(connection, time.time() if now is None else now)
+
+
+def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk:
+    row = table.membership(connection, project, rater)
+    if row is None:
+        raise Refused(f"project {project}: there is none of that name")
+    if not row.is_member:
+        raise Refused(f"project {project}: {rater} is not a member; ask its lead for an invite")
+    if row.suspended_at is not None:
+        raise Refused(f"project {project}: {rater} is suspended; ask its lead")
+    return _Desk(
+        project=project_of(row.config), secret=row.secret, rater=rater, queue=row.queue, now=now,
+        last=table.recent(connection, rater_key(row.secret, rater), rater),
+    )  # fmt: skip
+
+
+def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
+    """What the rater began: while its lease runs, or has run out and its place is still free."""
+    for leased in table.unfinished(connection, desk.project.id, desk.rater):
+        if leased.state == "open" and leased.leased_until > desk.now:
+            return leased
+        if leased.turn or queue.has_room(connection, leased.item, desk.now):
+            until = desk.now + desk.project.lease_seconds
+            table.reopen(connection, leased.id, desk.now, until)
+            return replace(leased, opened_at=desk.now, leased_until=until, state="open")
+        if leased.state == "open":
+            table.close(connection, leased.id, "expired", None, desk.now)
+    return None
+
+
+def _new(connection: Connection, desk: _Desk) -> Leased | None:
+    wanted = kind_wanted(desk.project, desk.secret, desk.rater, desk.serial)
+    if wanted == "repeat" and (first := _to_repeat(connection, desk)):
+        return _lease(connection, desk, first.item, first.shown[::-1], turn=1)
+    number = None
+    if wanted == "gold":
+        number = queue.first_gold(connection, desk.project.id, desk.rater)
+    if number is None:
+        number = queue.first_free(
+            connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
+        )
+    return None if number is None else _lease(connection, desk, number, None, turn=0)
+
+
+def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
+    key = rater_key(desk.secret, desk.rater)
+    for serial in repeat_serials(desk.project, desk.secret, desk.rater, desk.serial):
+        id = table.assignment_id(key, serial)
+        if first := table.judged_once(connection, id, desk.rater):
+            return first
+    return None
+
+
+def _lease(
+    connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None, turn: int
+) -> Leased:
+    leased = Leased(
+        id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
+        item=number,
+        turn=turn,
+        state="open",
+        shown=_order(connection, desk, number) if shown is None else shown,
+        opened_at=desk.now,
+        leased_until=desk.now + desk.project.lease_seconds,
+    )
+    table.insert(connection, desk.project.id, desk.rater, leased)
+    return leased
+
+
+def _order(connection: Connection, desk: _Desk, number: int) -> tuple[int, ...]:
+    item = Item.model_validate_json(table.content(connection, number))
+    before = [(table.serial_of(one.leased.id), one.leased.shown) for one in desk.last]
+    block = block_so_far(before, desk.serial)
+    return order_shown(desk.secret, item.id, desk.rater, len(item.candidates), block)
+
+
+def _assignment(connection: Connection, leased: Leased) -> Assignment:
+    content, draft = table.content_and_draft(connection, leased)
+    return Assignment(
+        id=leased.id, item=Item.model_validate_json(content), number=leased.item,
+        shown=leased.shown, opened_at=leased.opened_at, leased_until=leased.leased_until,
+        draft=draft, is_repeat=leased.turn == 1,
+    )  # fmt: skip
+
+
+def assignment_of(connection: Connection, id: str) -> Assignment:
+    """The assignment of an id that is known to be there."""
+    return _assignment(connection, table.leased(connection, id))
+
+
+def case_of(connection: Connection, id: str, rater: str) -> Row[Any]:
+    """A rater's assignment with its item and project.
+
+    Raises:
+        Refused: there is no such assignment, or it is another rater's.
+    """
+    row = table.case(connection, id)
+    if row is None or row.rater != rater:
+        raise Refused(f"assignment {id}: not one of yours; ask for the next one")
+    return row

@@ -1,0 +1,351 @@
+"""Assignments in the tables: who has which item, until when, in which order of candidates.
+
+Only SQL. What is given to whom is decided in ``plaudit.feedback.assignment``; each function here
+is one step of a transaction its caller holds. Every query goes by an index: the longest way is
+past the open items that the rater has had.
+
+An assignment's id is the rater's key in the project and a serial number, so the rater's last ones
+are found by the primary key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Row, bindparam, func, select
+
+from plaudit.store.opening import Store
+from plaudit.store.schema import (
+    assignment,
+    draft,
+    guideline,
+    item,
+    judgment,
+    member,
+    project,
+    rater,
+)
+
+_RECENT = 10
+_SERIAL_DIGITS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leased:
+    """An assignment as it stands in its table."""
+
+    id: str
+    item: int
+    turn: int
+    state: str
+    shown: tuple[int, ...]
+    opened_at: float
+    leased_until: float
+
+
+@contextmanager
+def leasing(store: Store) -> Iterator[Connection]:
+    """A transaction that writes no judgment, and so does not wait for the disk.
+
+    A lease or a draft lost in a power cut is given or typed again; what a process wrote before it
+    was killed stays. SQLite alone knows the difference.
+    """
+    if not store.is_sqlite:
+        with store.writing() as connection:
+            yield connection
+        return
+    writer = store.engine.execution_options(writes=True)
+    with store.turn, writer.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA synchronous=NORMAL")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            driver.execute("PRAGMA synchronous=FULL")
+
+
+def assignment_id(key: str, serial: int) -> str:
+    """Sorted as text, a rater's ids stand in the order they were given."""
+    return f"{key}-{serial:0{_SERIAL_DIGITS}d}"
+
+
+def serial_of(id: str) -> int:
+    return int(id.rpartition("-")[2])
+
+
+_MEMBERSHIP = (
+    select(project.c.config, project.c.secret, member.c.queue, member.c.suspended_at)
+    .select_from(
+        project.outerjoin(
+            member,
+            sa.and_(member.c.project == project.c.id, member.c.rater == bindparam("rater")),
+        )
+    )
+    .where(project.c.id == bindparam("project"))
+    .add_columns(member.c.rater.is_not(None).label("is_member"))
+    # One at a time in a project: SQLite has one writer anyway, PostgreSQL is told here.
+    .with_for_update(of=project)
+)
+
+
+def membership(connection: Connection, project: str, rater: str) -> Row[Any] | None:
+    """Config, secret, queue, suspended_at and is_member; None where there is no such project.
+
+    It locks the project until the end of the transaction, so that two raters never take the same
+    last place of an item.
+    """
+    return connection.execute(_MEMBERSHIP, {"project": project, "rater": rater}).first()
+
+
+_ASSIGNMENT = (
+    assignment.c.id,
+    assignment.c.item,
+    assignment.c.turn,
+    assignment.c.state,
+    assignment.c.shown,
+    assignment.c.opened_at,
+    assignment.c.leased_until,
+)
+_UNFINISHED = (
+    select(*_ASSIGNMENT)
+    .where(
+        assignment.c.project == bindparam("project"),
+        assignment.c.rater == bindparam("rater"),
+        assignment.c.state.in_(("open", "expired")),
+    )
+    .order_by(assignment.c.opened_at.desc(), assignment.c.id.desc())
+    .limit(10)
+)
+
+
+def unfinished(connection: Connection, project: str, rater: str) -> list[Leased]:
+    """What the rater was given and has neither judged nor skipped, the last opened first."""
+    rows = connection.execute(_UNFINISHED, {"project": project, "rater": rater})
+    return [_leased(row) for row in rows]
+
+
+_RECENT_ONES = (
+    select(*_ASSIGNMENT, item.c.priority, item.c.is_gold)
+    .join(item, item.c.number == assignment.c.item)
+    .where(
+        assignment.c.id.between(bindparam("first"), bindparam("last")),
+        assignment.c.rater == bindparam("rater"),
+    )
+    .order_by(assignment.c.id.desc())
+    .limit(_RECENT)
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recent:
+    """One of a rater's last assignments, with what of its item matters for the next."""
+
+    leased: Leased
+    priority: int
+    is_gold: bool
+
+
+_LAST_ID = select(func.max(assignment.c.id)).where(
+    assignment.c.id.between(bindparam("first"), bindparam("last")),
+    assignment.c.rater == bindparam("rater"),
+)
+
+
+def _span(key: str) -> dict[str, str]:
+    return {"first": assignment_id(key, 0), "last": f"{key}-{'9' * _SERIAL_DIGITS}"}
+
+
+def recent(connection: Connection, key: str, rater: str) -> list[Recent]:
+    """The rater's last assignments in the project, the last first."""
+    rows = connection.execute(_RECENT_ONES, _span(key) | {"rater": rater})
+    return [
+        Recent(leased=_leased(row), priority=row.priority, is_gold=bool(row.is_gold))
+        for row in rows
+    ]
+
+
+_JUDGED_ONCE = (
+    select(*_ASSIGNMENT)
+    .join(item, item.c.number == assignment.c.item)
+    .where(
+        assignment.c.id == bindparam("id"),
+        assignment.c.rater == bindparam("rater"),
+        assignment.c.state == "judged",
+        assignment.c.turn == 0,
+        item.c.is_gold == sa.false(),
+        ~sa.exists().where(
+            (again := assignment.alias("again")).c.item == assignment.c.item,
+            again.c.rater == assignment.c.rater,
+            again.c.turn == 1,
+        ),
+    )
+)
+
+
+def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
+    """The rater's assignment, where it was judged, is no gold, and was never asked again."""
+    row = connection.execute(_JUDGED_ONCE, {"id": id, "rater": rater}).first()
+    return _leased(row) if row else None
+
+
+def insert(connection: Connection, project: str, rater: str, leased: Leased) -> None:
+    """Write down a new assignment."""
+    row = {
+        "id": leased.id, "project": project, "item": leased.item, "rater": rater,
+        "turn": leased.turn, "state": leased.state, "opened_at": leased.opened_at,
+        "leased_until": leased.leased_until, "shown": ",".join(map(str, leased.shown)),
+    }  # fmt: skip
+    connection.execute(assignment.insert(), row)
+
+
+_OF_ID = assignment.c.id == bindparam("of_id")
+_REOPEN = assignment.update().where(_OF_ID).values(state="open", closed_at=None, judgment=None)
+_CLOSE = assignment.update().where(_OF_ID)
+
+
+def reopen(connection: Connection, id: str, opened_at: float, leased_until: float) -> None:
+    """Give an assignment back to its rater."""
+    times = {"opened_at": opened_at, "leased_until": leased_until}
+    connection.execute(_REOPEN.values(**times), {"of_id": id})
+
+
+def close(connection: Connection, id: str, state: str, judgment: str | None, at: float) -> None:
+    """Judged, skipped or expired; its draft goes."""
+    values = {"state": state, "judgment": judgment, "closed_at": at}
+    connection.execute(_CLOSE.values(**values), {"of_id": id})
+    connection.execute(_FORGET_DRAFT, {"of_id": id})
+
+
+def expire(connection: Connection, now: float) -> int:
+    """Mark every lease that has run out; returns how many."""
+    ended = assignment.update().where(
+        assignment.c.state == "open", assignment.c.leased_until <= now
+    )
+    return connection.execute(ended.values(state="expired", closed_at=now)).rowcount
+
+
+_FORGET_DRAFT = draft.delete().where(draft.c.assignment == bindparam("of_id"))
+
+
+def put_draft(connection: Connection, id: str, body: str, at: float) -> None:
+    connection.execute(_FORGET_DRAFT, {"of_id": id})
+    connection.execute(draft.insert(), {"assignment": id, "body": body, "saved_at": at})
+
+
+_EXTEND = assignment.update().where(_OF_ID, assignment.c.state == "open")
+
+
+def extend(connection: Connection, id: str, leased_until: float) -> None:
+    connection.execute(_EXTEND.values(leased_until=leased_until), {"of_id": id})
+
+
+def content(connection: Connection, number: int) -> str:
+    """The item as JSON."""
+    return connection.execute(_ITEM, {"item": number}).scalar_one()
+
+
+_ITEM = select(item.c.content).where(item.c.number == bindparam("item"))
+_CONTENT = (
+    select(item.c.content, draft.c.body)
+    .select_from(item.outerjoin(draft, draft.c.assignment == bindparam("assignment")))
+    .where(item.c.number == bindparam("item"))
+)
+
+
+def content_and_draft(connection: Connection, leased: Leased) -> tuple[str, str | None]:
+    """The item as JSON, and the draft if there is one."""
+    row = connection.execute(_CONTENT, {"item": leased.item, "assignment": leased.id}).one()
+    return row.content, row.body
+
+
+_GUIDELINE = (
+    select(guideline.c.version)
+    .where(guideline.c.project == assignment.c.project)
+    .order_by(guideline.c.created_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_CASE = (
+    select(
+        *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
+        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, project.c.config,
+        rater.c.kind.label("rater_kind"), rater.c.version.label("rater_version"),
+        _GUIDELINE.label("guideline"),
+    )
+    .join(item, item.c.number == assignment.c.item)
+    .join(project, project.c.id == assignment.c.project)
+    .join(rater, rater.c.id == assignment.c.rater)
+    .where(assignment.c.id == bindparam("id"))
+)  # fmt: skip
+
+
+def case(connection: Connection, id: str) -> Row[Any] | None:
+    """An assignment with its item, project, rater and the guideline in force; None where there is
+    none of that id."""
+    return connection.execute(_CASE, {"id": id}).first()
+
+
+def shown_of(row: Row[Any]) -> tuple[int, ...]:
+    """The order of candidates of an assignment's row."""
+    return tuple(map(int, row.shown.split(","))) if row.shown else ()
+
+
+_BY_ID = select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id"))
+
+
+def leased(connection: Connection, id: str) -> Leased:
+    """The assignment of an id that is known to be there."""
+    return _leased(connection.execute(_BY_ID, {"id": id}).one())
+
+
+_LAST_CLOSED = (
+    select(assignment.c.id)
+    .where(
+        assignment.c.id.between(bindparam("first"), bindparam("last")),
+        assignment.c.rater == bindparam("rater"),
+        assignment.c.state.in_(("judged", "skipped")),
+    )
+    .order_by(assignment.c.closed_at.desc(), assignment.c.id.desc())
+    .limit(1)
+)
+
+
+def last_closed(connection: Connection, key: str, rater: str, among: int) -> str | None:
+    """The assignment the rater judged or skipped last, if it is one of their last ``among``."""
+    last = connection.execute(_LAST_ID, _span(key) | {"rater": rater}).scalar()
+    if last is None or not among:
+        return None
+    first = assignment_id(key, max(0, serial_of(last) + 1 - among))
+    among_these = {"first": first, "last": last, "rater": rater}
+    return connection.execute(_LAST_CLOSED, among_these).scalar()
+
+
+_STANDING = (
+    select(judgment.c.body)
+    .join(assignment, assignment.c.judgment == judgment.c.id)
+    .where(
+        assignment.c.item == bindparam("item"),
+        assignment.c.state == "judged",
+        assignment.c.turn == 0,
+        judgment.c.body.is_not(None),
+    )
+)
+
+
+def standing_bodies(connection: Connection, item: int) -> list[str]:
+    """The judgments of an item that its assignments stand by, as JSON; repeats do not count."""
+    return list(connection.execute(_STANDING, {"item": item}).scalars())
+
+
+def _leased(row: Row[Any]) -> Leased:
+    return Leased(
+        id=row.id, item=row.item, turn=row.turn, state=row.state,
+        shown=shown_of(row), opened_at=row.opened_at,
+        leased_until=row.leased_until,
+    )  # fmt: skip
