@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
+from plaudit.feedback.rendering import plain_of
 from plaudit.feedback.simulation import (
     Mix,
     RaterKind,
@@ -121,7 +122,9 @@ def test_ties_in_rankings_and_bad_pairs():
 
 
 def test_criteria_are_marked_on_the_scale():
-    task = Task(kind="pairwise", texts=("a", "b"), utilities=(2.0, -2.0), criteria=("clear",))
+    task = Task(
+        kind="pairwise", texts=("a", "b"), utilities=(2.0, -2.0), criteria={"clear": (1.0, 5.0)}
+    )
     given = respond(RaterKind(name="h", noise=0.0), task, 0, np.random.default_rng(0))
     assert given.criteria == {"clear": (5.0, 1.0)}
 
@@ -142,6 +145,9 @@ def test_time_is_log_normal_with_reading():
     assert abs(np.exp(logs.mean()) - 8) < 0.8 and abs(logs.std() - 0.5) < 0.06
 
 
+PROMPT = plain_of((Message(role="user", content="Which?"),))
+
+
 def item(**more):
     texts = ("short", "a longer one")
     return Item(
@@ -154,22 +160,22 @@ def item(**more):
 
 def test_truth_is_found_by_what_is_said_whatever_the_order():
     truths = truths_of_items([item(columns={"utilities": {"": [0.0, 1.0], "terse": [1.0, 0.0]}})])
-    assert truths("Which?", ["a longer one", "short"], "").utilities == (1.0, 0.0)
-    assert truths("Which?", ["a longer one", "short"], "terse").utilities == (0.0, 1.0)
+    assert truths(PROMPT, ["a longer one", "short"], "").utilities == (1.0, 0.0)
+    assert truths(PROMPT, ["a longer one", "short"], "terse").utilities == (0.0, 1.0)
     with pytest.raises(ValueError, match="no utilities for group 'none'"):
-        truths("Which?", ["short", "a longer one"], "none")
+        truths(PROMPT, ["short", "a longer one"], "none")
     with pytest.raises(ValueError, match="no known item has the prompt 'What"):
         truths("What?", ["short"], "")
 
 
 def test_truth_of_gold_answers():
     truths = truths_of_items([item(gold=Pairwise(strength=-2))])
-    assert truths("Which?", ["a longer one", "short"], "").utilities == (-1.0, 1.0)
+    assert truths(PROMPT, ["a longer one", "short"], "").utilities == (-1.0, 1.0)
     assert truths_of_items([item(gold=Labelled(label="x"))])(
-        "Which?", ["short", "a longer one"], ""
+        PROMPT, ["short", "a longer one"], ""
     ).labels == ("x",)
     gold = Stepped(labels=("right", "wrong", None))
-    found = truths_of_items([item(gold=gold)])("Which?", ["short", "a longer one"], "")
+    found = truths_of_items([item(gold=gold)])(PROMPT, ["short", "a longer one"], "")
     assert found.labels == ("right", "wrong", "wrong")
 
 

@@ -6,7 +6,7 @@ candidates where they are compared or marked, of the labels where one is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,11 +50,14 @@ class Task:
     """What a rater who tries would write."""
     scale: tuple[float, float] = (1.0, 5.0)
     """Lowest and highest mark."""
-    criteria: tuple[str, ...] = ()
-    """To be marked on the same scale."""
+    criteria: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """To be marked too, each on its scale."""
+    strengths: int = 3
+    """How many degrees of better there are."""
     may_tie: bool = True
     may_rate_badly: bool = False
     """Whether 'both are bad' is an answer."""
+    stops_at_first_wrong: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +85,7 @@ def respond(kind: RaterKind, task: Task, before: int, rng: np.random.Generator) 
     answer, seen_K = _ANSWERS[task.kind](rater, task)
     return Given(
         answer=answer,
-        criteria={name: _marks(rater, task) for name in task.criteria},
+        criteria={name: _marks(rater, task, scale) for name, scale in task.criteria.items()},
         confidence=_confidence(seen_K),
         active_seconds=seconds,
     )
@@ -101,10 +104,10 @@ class _Rater:
 
 def _pairwise(rater: _Rater, task: Task) -> tuple[Answer, Floats]:
     seen_2 = rater.sees(task.utilities, task.texts)
-    strength = int(strengths(rater.kind, [seen_2])[0])
-    if not strength and not task.may_tie:
-        strength = 1 if rater.rng.random() < 0.5 else -1
+    strength = int(np.clip(strengths(rater.kind, [seen_2])[0], -task.strengths, task.strengths))
     bad = task.may_rate_badly and not strength and bool(seen_2.mean() < -rater.kind.strength_step)
+    if not strength and not bad and not task.may_tie:
+        strength = 1 if rater.rng.random() < 0.5 else -1
     return Pairwise(strength=strength, both_bad=bad), seen_2
 
 
@@ -121,7 +124,7 @@ def _ranked(rater: _Rater, task: Task) -> tuple[Answer, Floats]:
 
 
 def _rated(rater: _Rater, task: Task) -> tuple[Answer, Floats]:
-    marks = _marks(rater, task)
+    marks = _marks(rater, task, task.scale)
     return Rated(values=marks), np.array(marks, dtype=float)
 
 
@@ -137,11 +140,11 @@ def _written(rater: _Rater, task: Task) -> tuple[Answer, Floats]:
 
 
 def _stepped(rater: _Rater, task: Task) -> tuple[Answer, Floats]:
-    """Verdicts up to the first wrong step, and none after it."""
+    """A verdict on each step, or on those up to the first wrong one."""
     truths = task.truth or ("",) * len(task.steps)
     labels: list[str | None] = []
     for truth in truths:
-        stopped = "wrong" in labels
+        stopped = task.stops_at_first_wrong and "wrong" in labels
         labels.append(None if stopped else _choice(rater, VERDICTS, truth)[0])
     return Stepped.model_validate({"labels": tuple(labels)}), np.zeros(1)
 
@@ -163,10 +166,13 @@ _ANSWERS: dict[str, Callable[[_Rater, Task], tuple[Answer, Floats]]] = {
 }
 
 
-def _marks(rater: _Rater, task: Task) -> tuple[float, ...]:
-    """Whole marks: utility 0 is the middle of the scale, and two strength steps an end of it."""
-    seen_K = rater.sees(task.utilities, task.texts)
-    low, high = task.scale
+def _marks(rater: _Rater, task: Task, scale: tuple[float, float]) -> tuple[float, ...]:
+    """Whole marks: utility 0 is the middle of the scale, and two strength steps an end of it.
+
+    Where there are no candidates the one mark is of the item as a whole.
+    """
+    seen_K = rater.sees(task.utilities or (0.0,), task.texts or ("",))
+    low, high = scale
     marks = (low + high) / 2 + seen_K * (high - low) / (4 * rater.kind.strength_step)
     return tuple(float(mark) for mark in np.clip(np.rint(marks), low, high))
 

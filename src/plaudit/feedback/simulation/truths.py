@@ -5,7 +5,6 @@ Candidates are found again by what is said, not by an id, since raters are shown
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from plaudit.feedback.rendering import plain_of
 from plaudit.judgments import Item, Labelled, Pairwise, Ranked, Rated, RedTeamed, Stepped, Written
-from plaudit.records import Message
 
 UTILITIES = "utilities"
 """The column of an item: a number for each candidate, or a mapping from group to such lists."""
@@ -42,7 +41,7 @@ def truths_of_items(items: Iterable[Item]) -> Truths:
 
     The truth of an item that is not known raises ValueError.
     """
-    known = {_key(words(item.prompt), _texts(item)): item for item in items}
+    known = {_key(plain_of(item.prompt), _texts(item)): item for item in items}
 
     def truth(prompt: str, texts: Sequence[str], group: str) -> Truth:
         item = known.get(_key(prompt, texts))
@@ -90,24 +89,8 @@ def read_items(path: Path) -> list[Item]:
     return items
 
 
-def words(text: Any) -> str:
-    """What is said, of a text, of messages, or of either as the server sends it."""
-    match text:
-        case str():
-            return text
-        case Message():
-            return text.content
-        case {"text": inside} | {"content": inside}:
-            return words(inside)
-        case {"messages": inside}:
-            return words(inside)
-        case Sequence():
-            return "\n".join(words(part) for part in text)
-    raise ValueError(f"{json.dumps(text, default=str)[:80]}: expected a text or messages")
-
-
 def _texts(item: Item) -> list[str]:
-    return [words(candidate.content) for candidate in item.candidates]
+    return [plain_of(candidate.content) for candidate in item.candidates]
 
 
 def _key(prompt: str, texts: Sequence[str]) -> tuple[str, ...]:
