@@ -61,6 +61,8 @@ class RaterKind(Config):
     """Probability of taking the last judgment back, and giving it anew."""
     draft_rate: Share = 0.0
     """Probability of saving a draft before submitting."""
+    reload_rate: Share = 0.0
+    """Probability of asking for the task again before answering, as one who reloads the page."""
 
     @model_validator(mode="after")
     def _only_the_honest_look(self) -> RaterKind:

@@ -75,6 +75,8 @@ async def sit(seat: Seat, terms: Terms) -> Tally:
     assignment = await seat.client.next()
     while assignment is not None and not _is_over(tally, terms):
         rng = np.random.default_rng([terms.seed, seat.number, before])
+        if rng.random() < seat.kind.reload_rate:
+            assignment = await _reloaded(seat, assignment)
         question = questions[assignment["question"]]
         assignment = await _judge(seat, terms, question, assignment, before, rng, tally)
         if rng.random() < seat.kind.undo_rate and tally.acknowledged:
@@ -87,6 +89,14 @@ async def sit(seat: Seat, terms: Terms) -> Tally:
 def _is_over(tally: Tally, terms: Terms) -> bool:
     is_enough = terms.most is not None and len(tally.acknowledged) >= terms.most
     return is_enough or time.monotonic() >= terms.until
+
+
+async def _reloaded(seat: Seat, assignment: dict[str, Any]) -> dict[str, Any]:
+    """The same task again, in the same order."""
+    again = await seat.client.next()
+    if again is None or any(again[key] != assignment[key] for key in ("id", "candidates")):
+        raise RuntimeError(f"assignment {assignment['id']} came back as another after a reload")
+    return again
 
 
 async def _judge(
