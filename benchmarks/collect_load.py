@@ -43,6 +43,7 @@ from plaudit.feedback.simulation import (
     work,
 )
 from plaudit.judgments import Candidate, Item, Skipped, Withdrawn
+from plaudit.store import items as stored_items
 from plaudit.store import open_store, read, standing, verify
 from plaudit.store.people import add_member, new_rater
 from plaudit.store.tokens import issue
@@ -84,6 +85,8 @@ class Measured:
     """Assignments with two judgments that stand."""
     unacknowledged: int
     """In the log, and nobody was told."""
+    miscounted: int
+    """Items whose count of votes is not that of the log."""
     faults: tuple[str, ...]
     """What ``verify`` found."""
     server_cpu_seconds: float
@@ -152,6 +155,7 @@ class Checked:
     lost: int
     doubled: int
     unacknowledged: int
+    miscounted: int
     faults: tuple[str, ...]
 
 
@@ -165,14 +169,18 @@ def check(database: str, tallies: Sequence[Tally]) -> Checked:
         id for id, one in logged.items()
         if one.judgment and not isinstance(one.judgment.answer, Skipped | Withdrawn)
     ]  # fmt: skip
-    votes = Counter(one.assignment for one in standing(store, PROJECT))
+    stands = [one for one in standing(store, PROJECT) if not isinstance(one.answer, Skipped)]
+    by_assignment = Counter(one.assignment for one in stands)
+    by_item = Counter(one.item for one in stands if not one.is_repeat)
+    miscounted = sum(one.votes != by_item[one.item.id] for one in stored_items(store, PROJECT))
     verified = verify(store)
     store.close()
     return Checked(
         judgments=len(told),
         lost=lost + sum(len(tally.acknowledged) for tally in tallies) - len(told),
-        doubled=sum(count > 1 for count in votes.values()),
+        doubled=sum(count > 1 for count in by_assignment.values()),
         unacknowledged=sum(id not in told for id in judged),
+        miscounted=miscounted,
         faults=verified.faults,
     )
 

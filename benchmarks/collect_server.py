@@ -108,7 +108,7 @@ def _profiled(run, path: str) -> None:
     profiles: list[cProfile.Profile] = []
 
     def begin(*_) -> None:
-        profiles.append(cProfile.Profile())
+        profiles.append(cProfile.Profile(time.thread_time))
         profiles[-1].enable()
 
     # A thread's first event makes its profile, which then takes the place of this function.
