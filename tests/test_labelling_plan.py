@@ -109,7 +109,7 @@ def test_projects_simulated_straight_through_fall_within_the_intervals(overlap):
     outside_consensus = outside_reward = 0
     for seed in range(40):
         sequence = np.random.SeedSequence([99, seed])
-        (found,) = run_once(plan, POOL, [read_overlap(overlap)], [700], sequence)
+        (found,) = run_once(plan, POOL, [read_overlap(overlap)], [700], 16, sequence)
         low, _, high = predicted.consensus_accuracy
         outside_consensus += not low <= found.accuracy_S[0] <= high
         low, _, high = predicted.reward_accuracy
@@ -124,9 +124,25 @@ def test_the_pairs_it_asks_for_reach_the_accuracy():
         reached = 0
         for seed in range(40):
             sequence = np.random.SeedSequence([7, seed])
-            (found,) = run_once(plan, POOL, [Overlap(votes=3)], [round(pairs)], sequence)
+            (found,) = run_once(plan, POOL, [Overlap(votes=3)], [round(pairs)], 16, sequence)
             reached += accuracy_of_correlation(found.correlation_S[0]) >= 0.8
         assert abs(reached / 40 - expected) < 3 * np.sqrt(0.25 / 40)
+
+
+def test_a_measured_reward_model_says_how_fast_it_learns():
+    measured = LabellingPlan(
+        overlap="3", alternatives=("1",), measured_pairs=5000, measured_accuracy=0.7,
+        reward_accuracy=0.7,
+    )  # fmt: skip
+    planned, alternative = predict(measured, POOL)
+    assert planned.pairs == pytest.approx(5000)
+    guessed = LabellingPlan(overlap="3", alternatives=("1",), reward_accuracy=0.7)
+    first, second = predict(guessed, POOL)
+    assert alternative.pairs / planned.pairs == pytest.approx(second.pairs / first.pairs)
+    with pytest.raises(ValueError, match="features: do not apply"):
+        LabellingPlan(measured_pairs=500, measured_accuracy=0.7, features=20)
+    with pytest.raises(ValueError, match="give both or neither"):
+        LabellingPlan(measured_pairs=500)
 
 
 def test_the_arithmetic_of_cost():
@@ -140,11 +156,15 @@ def test_the_arithmetic_of_cost():
 
 
 def test_advice_names_what_to_change():
-    plan = LabellingPlan(overlap="1", pairs=400, consensus_accuracy=0.8, reward_accuracy=0.88)
+    plan = LabellingPlan(
+        overlap="1", pairs=400, consensus_accuracy=0.8, reward_accuracy=0.88, features=32
+    )
     lines = advise(plan, predict(plan, POOL))
     assert any("needs more overlap: 5" in line for line in lines), lines
     assert any("needs more pairs" in line for line in lines), lines
-    content = LabellingPlan(overlap="5", pairs=4000, consensus_accuracy=0.6, reward_accuracy=0.6)
+    content = LabellingPlan(
+        overlap="2+1", alternatives=(), pairs=9000, consensus_accuracy=0.6, reward_accuracy=0.6
+    )
     assert advise(content, predict(content, POOL)) == []
 
 

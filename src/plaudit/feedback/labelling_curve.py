@@ -16,7 +16,7 @@ Shapes: N pairs, F features, S sizes, R replicates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,10 @@ class LearningCurve:
         """At a number of pairs; ``z`` standard deviations above what is expected."""
         share = expit(self.exponent * np.log(pairs / self.half_pairs) + z * self.spread)
         return accuracy_of_correlation(self.ceiling * np.sqrt(share))
+
+    def slowed(self, factor: float) -> LearningCurve:
+        """For a model that needs so many times the pairs."""
+        return replace(self, half_pairs=factor * self.half_pairs)
 
     def interval(self, pairs: float, z: float) -> Interval:
         """In which one project like this one will be."""

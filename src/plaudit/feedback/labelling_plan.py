@@ -10,12 +10,12 @@ Shapes: I pairs, F features, S sizes, R replicates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 from scipy.stats import t as student
 
 from plaudit.config import Config
@@ -30,11 +30,17 @@ from plaudit.feedback.labelling_votes import (
 from plaudit.feedback.simulation import RaterKind
 from plaudit.statistics.intervals import Interval, normal_quantile
 
+SIMULATED_FEATURES = 32
+"""The curve of any other number is this one's, its pairs multiplied."""
 PAIRS_PER_FEATURE = (2, 4, 8, 16, 32)
 """Sizes at which a reward model is fitted."""
 MOST_SIMULATED = 4096
 
-Written = Annotated[str, Field(pattern=r"^[1-9]\d*(\+[1-9]\d*)?$")]
+Written = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    Field(pattern=r"^[1-9]\d*(\+[1-9]\d*)?$"),
+]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Accuracy = Annotated[float, Field(gt=0.5, lt=1)]
@@ -63,8 +69,12 @@ class LabellingPlan(Config):
     """Standard deviation of log2 of a response's length, for raters who go by it."""
     session_votes: Count = 50
     """Judgments in one sitting, for raters who tire."""
-    features: Count = 32
-    """Of the reward model: pairs needed are proportional to them. Calibrate by a pilot."""
+    features: Count = 256
+    """Of the reward model: pairs needed are proportional to them. Better than a guess:"""
+    measured_pairs: Count | None = None
+    """Labelled pairs, with the overlap above, that a reward model of yours learned from,"""
+    measured_accuracy: Accuracy | None = None
+    """and the share of held-out pairs, judged with care, that it orders rightly."""
     ceiling: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Correlation of the best reward such a model can give with the true utility."""
     replicates: Annotated[int, Field(ge=4)] = 20
@@ -72,6 +82,14 @@ class LabellingPlan(Config):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Of the intervals, in which one project like this one will be."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _measured_or_guessed(self) -> LabellingPlan:
+        if (self.measured_pairs is None) != (self.measured_accuracy is None):
+            raise ValueError("measured_pairs and measured_accuracy: give both or neither")
+        if self.measured_pairs is not None and "features" in self.model_fields_set:
+            raise ValueError("features: do not apply where measured_pairs says how fast it learns")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +145,9 @@ def predict(plan: LabellingPlan, kinds: Sequence[RaterKind]) -> tuple[Prediction
         ValueError: the pool is smaller than the largest overlap, or its labels teach nothing.
     """
     named = dict.fromkeys((plan.overlap, *plan.alternatives))
-    found = simulate_overlaps(plan, kinds, [read_overlap(name) for name in named])
+    simulated = simulate_overlaps(plan, kinds, [read_overlap(name) for name in named])
+    slower = _slower(plan, simulated[0].curve)
+    found = [replace(one, curve=one.curve.slowed(slower)) for one in simulated]
     budget = plan.pairs * found[0].votes_per_pair if plan.pairs else None
     return tuple(_prediction(plan, kinds, one, budget) for one in found)
 
@@ -137,9 +157,11 @@ def simulate_overlaps(
 ) -> list[Simulated]:
     """Every overlap on the same votes, ``replicates`` times over."""
     planned = {min(plan.pairs, MOST_SIMULATED)} if plan.pairs else set()
-    sizes = sorted({plan.features * pairs for pairs in PAIRS_PER_FEATURE} | planned)
+    sizes = sorted({SIMULATED_FEATURES * pairs for pairs in PAIRS_PER_FEATURE} | planned)
     seeds = np.random.SeedSequence(plan.seed).spawn(plan.replicates)
-    replicates = [run_once(plan, kinds, overlaps, sizes, seed) for seed in seeds]
+    replicates = [
+        run_once(plan, kinds, overlaps, sizes, SIMULATED_FEATURES, seed) for seed in seeds
+    ]
     columns = zip(*replicates, strict=True)
     return [_gathered(plan, *pair, sizes) for pair in zip(overlaps, columns, strict=True)]
 
@@ -157,6 +179,19 @@ def _gathered(
     )
 
 
+def _slower(plan: LabellingPlan, curve: LearningCurve) -> float:
+    """How many times the pairs that were simulated the real reward model needs."""
+    if plan.measured_pairs is None or plan.measured_accuracy is None:
+        return plan.features / SIMULATED_FEATURES
+    simulated = curve.pairs(plan.measured_accuracy)
+    if not np.isfinite(simulated):
+        raise ValueError(
+            f"measured_accuracy is {plan.measured_accuracy}, at or above what ceiling "
+            f"{plan.ceiling} allows ({curve.accuracy(1e12):.3f}); raise ceiling"
+        )
+    return plan.measured_pairs / simulated
+
+
 def read_overlap(written: str) -> Overlap:
     """From ``3``, or ``2+1``."""
     votes, _, extra = written.partition("+")
@@ -168,13 +203,14 @@ def run_once(
     kinds: Sequence[RaterKind],
     overlaps: Sequence[Overlap],
     sizes: Sequence[int],
+    features: int,
     seed: np.random.SeedSequence,
 ) -> list[Outcome]:
     """One project of ``sizes[-1]`` pairs, looked at after each of the sizes, for each overlap."""
     rng = np.random.default_rng(seed)
     pairs, most = sizes[-1], max(overlap.most for overlap in overlaps)
-    features_IF = rng.standard_normal((pairs, plan.features))
-    direction_F = _direction(plan.features, rng)
+    features_IF = rng.standard_normal((pairs, features))
+    direction_F = _direction(features, rng)
     shown_I, hidden_I = features_IF @ direction_F, rng.standard_normal(pairs)
     gaps_I = plan.gap * (plan.ceiling * shown_I + np.sqrt(1 - plan.ceiling**2) * hidden_I)
     ballots = cast(
