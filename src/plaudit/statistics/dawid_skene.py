@@ -3,7 +3,7 @@
 ``one_coin`` knows one accuracy a rater: for few votes each. ``dawid_skene`` knows a confusion
 matrix a rater, shrunk to that of all raters together, which also sees habits (pressing left, never
 saying tie). Both are maxima of the posterior by expectation-maximisation in log space, begun from
-the majority (``expectation``). Neither knows that some items are harder than others (``glad`` does).
+the majority (``expectation``). Neither knows that some items are harder than others: ``glad`` does.
 
 Shapes: N votes, I items, W raters, K labels (true, then given).
 """
@@ -20,7 +20,7 @@ from plaudit.statistics.expectation import MAX_ITERATIONS, iterate, label_prior
 from plaudit.statistics.votes import Floats, Votes
 
 ACCURACY_PRIOR = (4.0, 2.0)
-"""Beta(4, 2): a rater of whom nothing is known is right 2 times in 3, with the weight of 6 votes."""
+"""Beta(4, 2): a rater of whom nothing is known is right 2 times in 3; it weighs as 6 votes."""
 STRENGTHS = tuple(float(2 ** (e / 2)) for e in range(17))
 """1 to 256 votes: how much the pooled confusion's row may count in a rater's own."""
 STRENGTH_ROUNDS = 6
