@@ -42,10 +42,11 @@ def pair(number: int, prompt: Any = None, texts: Sequence[Any] = (), **rest: Any
     )
 
 
+ORDER = {"drink": "latte", "quantity": 2}
 TOOL_PROMPT = (
     Message(role="system", content="You take orders at a coffee bar."),
     Message(role="user", content="Two oat lattes, please."),
-    Message(role="assistant", tool_calls=(ToolCall(name="order", arguments={"drink": "latte", "quantity": 2}),)),
+    Message(role="assistant", tool_calls=(ToolCall(name="order", arguments=ORDER),)),
     Message(role="tool", content='{"order": 17, "price": 9.5}'),
 )  # fmt: skip
 
@@ -67,7 +68,7 @@ def judging(folder: Path, items: Sequence[Item], **config: Any) -> Judging:
     values = {
         "id": "tea", "title": "Answers about tea", "questions": [PAIRWISE],
         "guidelines": {"version": "3", "text": GUIDE}, "overlap": {"votes": 1},
-        "items": [{"dataset": "items.jsonl"}] if rows else [],
+        "items": [{"dataset": "items.jsonl", "question": items[0].question}] if rows else [],
     } | config  # fmt: skip
     project = Project.model_validate(values)
     store = open_store(folder / "judgments.db")

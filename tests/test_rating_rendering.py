@@ -54,8 +54,9 @@ def tags_of(html: str) -> list[tuple[str, dict[str, str | None]]]:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("as_turns", [False, True])
 def test_no_text_becomes_anything_that_runs_or_loads(text: str, as_turns: bool) -> None:
+    call = ToolCall(name=text, arguments={text: text})
     turns = (
-        Message(role="assistant", content=text, tool_calls=(ToolCall(name=text, arguments={text: text}),)),
+        Message(role="assistant", content=text, tool_calls=(call,)),
         Message(role="tool", content=text),
     )  # fmt: skip
     for tag, attributes in tags_of(html_of(turns if as_turns else text)):

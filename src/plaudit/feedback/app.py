@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import plaudit
-from plaudit.feedback import rating_routes, session_routes, site
+from plaudit.feedback import lead_routes, rating_routes, session_routes, site
 from plaudit.feedback.protection import Protection, protect
 from plaudit.store import Store, Writer
 
@@ -25,7 +25,7 @@ def create_app(store: Store, settings: Protection | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.store = store
     app.state.writer = Writer(store)
-    for routes in (site, session_routes, rating_routes):
+    for routes in (site, session_routes, rating_routes, lead_routes):
         app.include_router(routes.router)
     protect(app, settings or Protection())
     return app

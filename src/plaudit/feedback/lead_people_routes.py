@@ -6,15 +6,15 @@ import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from plaudit.feedback.fields import STRICT
 from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import Signed, require
 from plaudit.store import Store, people, record_event, tokens
 from plaudit.store.people import Member, reaches
 
 router = APIRouter(prefix="/api", tags=["people"])
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 Role = Literal["rater", "adjudicator", "lead"]
 Lead = Annotated[Signed, Depends(require("lead"))]
 Name = Annotated[str, Field(max_length=people.NAME_CHARACTERS)]

@@ -19,12 +19,16 @@ def own_progress(store: Store, project: str, rater: str, since: float) -> dict[s
     Seconds are those from opening to submitting, of the last 200 judged.
     """
     mine = (assignment.c.project == project, assignment.c.rater == rater)
-    counted = select(assignment.c.state, func.count()).where(*mine).group_by(assignment.c.state)
+    counted = (
+        select(assignment.c.state, func.count().label("number"))
+        .where(*mine)
+        .group_by(assignment.c.state)
+    )
     judged = (*mine, assignment.c.state == "judged")
     today = select(func.count()).where(*judged, assignment.c.closed_at >= since)
     took = select(assignment.c.closed_at - assignment.c.opened_at).where(*judged)
     with store.reading() as connection:
-        states = {state: number for state, number in connection.execute(counted)}
+        states = {row.state: row.number for row in connection.execute(counted)}
         judged_today = connection.execute(today).scalar_one()
         latest = took.order_by(assignment.c.closed_at.desc()).limit(_LATEST)
         seconds = list(connection.execute(latest).scalars())

@@ -57,6 +57,7 @@ class Protection:
 
 def protect(app: FastAPI, protection: Protection) -> None:
     """Put all of this before an application's routes, once."""
+    app.router.redirect_slashes = False
     app.state.protection = protection
     app.state.attempts = Attempts()
     app.add_middleware(_Guard, protection=protection)

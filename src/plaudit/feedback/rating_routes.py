@@ -1,7 +1,7 @@
 """The raters' API: the project, the next task, judgments, skips, drafts, undo, own progress.
 
-Everything a rater is sent goes through ``shown.py``, which picks what may be seen. What the database
-does is done in worker threads: a judgment is answered once it has reached the disk.
+Everything a rater is sent goes through ``shown.py``, which picks what may be seen. The database is
+asked in worker threads, and a judgment is answered once it has reached the disk.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, JsonValue, ValidationError
+from starlette.concurrency import run_in_threadpool
 
+from plaudit.feedback import arena
 from plaudit.feedback import assignment_submission as submission
 from plaudit.feedback.assignment import Conflict, Refused, next_assignment
 from plaudit.feedback.assignment_answers import Sent
 from plaudit.feedback.own_progress import own_progress
-from plaudit.feedback.project import project_of
+from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.security import Signed, require
 from plaudit.feedback.shown import shown_assignment, shown_project
 from plaudit.records import Record
-from plaudit.store import get_project, latest_guideline
+from plaudit.store import Store, get_project, latest_guideline
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["rating"])
 Rater = Annotated[Signed, Depends(require("rater"))]
@@ -44,6 +46,12 @@ class Skip(Record):
     reason: str = Field(min_length=1, max_length=100)
     note: str = Field(default="", max_length=2000)
     next: bool = False
+
+
+class ArenaPrompt(Record):
+    """What the rater asks the served model."""
+
+    prompt: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
 
 
 class DraftBody(Record):
@@ -97,7 +105,7 @@ def refusals() -> Iterator[None]:
         yield
     except Refused as error:
         raise HTTPException(404, str(error)) from error
-    except Conflict as error:
+    except (Conflict, arena.NoAnswer) as error:
         raise HTTPException(409, str(error)) from error
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
@@ -109,9 +117,7 @@ def refusals() -> Iterator[None]:
 def project(project: str, request: Request, who: Rater) -> Response:
     """What is asked, and how to judge."""
     store = request.app.state.store
-    found = get_project(store, project)
-    assert found is not None, "a member's project is there"
-    return _json(shown_project(project_of(found.config), latest_guideline(store, project)))
+    return _json(shown_project(_config(store, project), latest_guideline(store, project)))
 
 
 @router.get("/next")
@@ -166,10 +172,33 @@ def draft(
         submission.save_draft(request.app.state.store, assignment, who.rater, text)
 
 
+@router.post("/arena", openapi_extra=takes(ArenaPrompt))
+async def ask_twice(
+    project: str, request: Request, who: Rater,
+    body: Annotated[ArenaPrompt, Depends(body_of(ArenaPrompt))],
+) -> Response:  # fmt: skip
+    """Have a prompt of the rater's own answered twice, and judge the answers."""
+    store = request.app.state.store
+    config = await run_in_threadpool(_config, store, project)
+    if config.arena is None:
+        raise HTTPException(404, "this project has no arena; judge what it gives you")
+    with refusals():
+        answers = await arena.answer_twice(config.arena, body.prompt)
+        item = arena.make_item(config, body.prompt, answers)
+        given = await run_in_threadpool(arena.put_before, store, project, who.rater, item)
+    return _json({"assignment": shown_assignment(given), "why": ""})
+
+
 @router.get("/me")
 def me(project: str, request: Request, who: Rater, since: float = 0.0) -> Response:
     """The rater's own figures; ``judged_today`` counts from ``since``, seconds since 1970."""
     return _json(own_progress(request.app.state.store, project, who.rater, since))
+
+
+def _config(store: Store, project: str) -> Project:
+    found = get_project(store, project)
+    assert found is not None, "a member's project is there"
+    return project_of(found.config)
 
 
 def _recorded(request: Request, project: str, who: Signed, seq: int, and_next: bool) -> Any:

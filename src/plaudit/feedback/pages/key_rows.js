@@ -1,15 +1,15 @@
 /* What the help says, by kind of question. */
 
 const ANSWERS = {
-  pairwise: [[["←", "→"], "A or B is better; again: by more"], [["1", "to", "7"], "from A much better to B much better"],
+  pairwise: [[["←", "→"], "A or B is better; again: by more"], [["1–7"], "from A much better to B much better"],
     [["="], "a tie"], [["b"], "both are bad"]],
-  ranking: [[["↑", "↓"], "choose an answer"], [["⇧↑", "⇧↓"], "move it up or down"], [["1", "to", "9"], "put it at that place"],
+  ranking: [[["↑", "↓"], "choose an answer"], [["⇧↑", "⇧↓"], "move it up or down"], [["1–9"], "put it at that place"],
     [["="], "same rank as the one above"], [["c"], "confirm the order as it is"]],
-  rating: [[["0", "to", "9"], "the mark"], [["x"], "cannot say"]],
-  label: [[["1", "to", "9"], "the label"]],
+  rating: [[["0–9"], "the mark"], [["x"], "cannot say"]],
+  label: [[["1–9"], "the label"]],
   demonstration: [[["e"], "into the field"], [["Ctrl+⏎"], "submit from the field"]],
   steps: [[["1"], "right"], [["2"], "neutral"], [["3"], "wrong"]],
-  red_team: [[["0", "to", "4"], "how far it got through"], [["x"], "cannot say"]],
+  red_team: [[["0–4"], "how far it got through"], [["x"], "cannot say"]],
 };
 
 export function keyRows(question) {

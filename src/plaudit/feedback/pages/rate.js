@@ -32,7 +32,7 @@ async function start() {
   releaseFocusAfterClicks(document.body);
   await passGate();
   listen({ take, submit });
-  await showMine();
+  await readMine();
   await first();
 }
 
@@ -61,7 +61,6 @@ async function settle(asked, again = false) {
   task?.busy(true);
   try {
     const found = await asked();
-    showMine();
     show(found.next ?? found);
   } catch (failure) {
     if (!(failure instanceof Refused || failure instanceof Unreachable)) throw failure;
@@ -83,6 +82,7 @@ function show({ assignment, why }) {
   }
   task = new Task(assignment, project, drafts.of(assignment), actions);
   place.replaceChildren(task.element);
+  task.showTools(); // some depend on how long the texts turn out
   scrollTo(0, 0);
   byId("main").focus({ preventScroll: true });
   announce(`Next task: ${task.question.title}`);
@@ -101,7 +101,12 @@ async function submit() {
   if (missing) return complain(missing);
   const body = task.judgment();
   drafts.drop();
-  await settle(() => outbox.send("judgments", body));
+  await settle(async () => {
+    const found = await outbox.send("judgments", body);
+    mine.judged_today += 1;
+    showMine();
+    return found;
+  });
 }
 
 async function skip() {
@@ -124,6 +129,7 @@ async function undo() {
   await settle(async () => {
     const found = await api("POST", "/undo");
     if (found.assignment) drafts.forget(found.assignment.id);
+    await readMine();
     return found;
   });
   if (task) task.saved.textContent = "Taken back; change it and submit again";
@@ -140,7 +146,7 @@ const letters = {
   s: skip, f: flag, u: undo, g: () => dialogs.guidelines(project), "?": showKeys,
   n: () => task.rationale.isConnected && task.rationale.focus(),
   r: () => task.view.toggleRaw(), d: () => task.view.toggleDiff(),
-  t: () => task.view.canDiff && task.view.toggleTogether(), v: () => task.view.unblur(),
+  t: () => task.view.canScroll && task.view.toggleTogether(), v: () => task.view.unblur(),
 };
 const WITHOUT_TASK = new Set(["u", "g", "?"]);
 
@@ -156,13 +162,13 @@ function showKeys() {
   dialogs.help(keyRows(task?.question));
 }
 
-async function showMine() {
-  try {
-    mine = await api("GET", "/me");
-  } catch (failure) {
-    if (failure instanceof Refused || failure instanceof Unreachable) return;
-    throw failure;
-  }
+async function readMine() {
+  const midnight = new Date().setHours(0, 0, 0, 0) / 1000;
+  mine = await api("GET", `/me?since=${midnight}`);
+  showMine();
+}
+
+function showMine() {
   const goal = goalOfDay();
   byId("progress-button").hidden = false;
   byId("progress-text").textContent = `${mine.judged_today} of ${goal} today`;
@@ -174,7 +180,8 @@ function goalOfDay() {
   return Number(localStorage.getItem(`plaudit.goal.${id}`)) || project.session_goal;
 }
 
-function showProgress() {
+async function showProgress() {
+  await readMine().catch((failure) => complain(failure.message));
   dialogs.progress(mine, goalOfDay(), (goal) => {
     localStorage.setItem(`plaudit.goal.${id}`, String(goal));
     showMine();

@@ -78,7 +78,7 @@ export class Task {
       this.view.blurred && tool("Show the texts", "v", false, () => this.view.unblur()),
       tool("Raw", "r", this.view.raw, () => this.view.toggleRaw()),
       this.view.canDiff && tool("Differences", "d", this.view.diffed, () => this.view.toggleDiff()),
-      this.view.canDiff && tool("Scroll together", "t", this.view.together, () => this.view.toggleTogether()),
+      this.view.canScroll && tool("Scroll together", "t", this.view.together, () => this.view.toggleTogether()),
     ].filter(Boolean));
     this.tools.children[focused]?.focus();
   }

@@ -1,7 +1,7 @@
 /* Before the first paint: light or dark as chosen here, else as the system says. */
 (() => {
   const root = document.documentElement;
-  const names = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
+  const names = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" };
   const order = ["auto", "light", "dark"];
   const chosen = () => localStorage.getItem("plaudit.theme") ?? "auto";
   const apply = () => {

@@ -26,6 +26,7 @@ export class View {
   }
 
   get canDiff() { return this.bodies.length === 2; }
+  get canScroll() { return this.canDiff && this.bodies.some((body) => body.scrollHeight > body.clientHeight + 1); }
   get raw() { return settings.raw; }
   get together() { return settings.together; }
 

@@ -16,7 +16,7 @@ export function pairwise(question, assignment, changed) {
   const tie = options.findIndex((option) => option.value === 0);
   const row = scale({
     legend: question.title, options, changed, kind: `spread of-${allowed.length}`,
-    ends: ["A is better", "B is better"],
+    ends: ["A is better", "B is better"], apart: question.both_bad ? 1 : 0,
   });
   const take = (name) => {
     if (name === "=" && tie >= 0) return row.take(options[tie].key);

@@ -4,8 +4,9 @@ import { el, key } from "../dom.js";
 let made = 0;
 
 /* options: [{value, label, key, text}]; ``text`` is what stands under the point, the label is what
-   it means. With ``steps``, an answer goes on to the next row. */
-export function scale({ legend, options, changed, kind = "points", steps = false, ends = null }) {
+   it means. With ``steps``, an answer goes on to the next row; the last ``apart`` options stand
+   behind the others, after the right end. */
+export function scale({ legend, options, changed, kind = "points", steps = false, ends = null, apart = 0 }) {
   const group = `scale-${(made += 1)}`;
   const inputs = options.map((option) =>
     el("input", { type: "radio", name: group, onchange: () => changed(option.label) }));
@@ -21,9 +22,10 @@ export function scale({ legend, options, changed, kind = "points", steps = false
   const element = el("fieldset", { class: `scale ${kind}` },
     el("legend", {}, legend),
     el("div", { class: "line" },
-      ends && el("span", { class: "end", "aria-hidden": "true" }, ends[0]),
-      el("div", { class: "points" }, points),
-      ends && el("span", { class: "end", "aria-hidden": "true" }, ends[1])));
+      ends && el("span", { class: "end from", "aria-hidden": "true" }, ends[0]),
+      el("div", { class: "points" }, points.slice(0, points.length - apart)),
+      ends && el("span", { class: "end to", "aria-hidden": "true" }, ends[1]),
+      apart > 0 && el("div", { class: "apart" }, points.slice(-apart))));
 
   const at = () => inputs.findIndex((input) => input.checked);
   const choose = (index) => {
