@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from plaudit.feedback import lead_routes
 from plaudit.feedback.app import create_app
-from plaudit.feedback.protection import Protection
 from plaudit.judgments import Candidate, Item
-from plaudit.store import Store, Writer, add_items, open_store, people, put_project, tokens
+from plaudit.store import Store, add_items, open_store, people, put_project, tokens
 
 HOST = "http://localhost"
 CONFIG = {
@@ -71,18 +70,10 @@ def made_world(folder: Path) -> Iterator[World]:
         people.add_member(store, project, ids[name], "lead" if name == "outsider" else role)
         issued[name] = tokens.issue(store, "api", now, rater=ids[name])
     people.suspend(store, "coffee", ids["suspended"], now, ids["lead"], "too quick")
-    with Writer(store) as writer:
-        yield World(make_app(store, writer), store, ids, issued)
+    app = create_app(store)
+    yield World(app, store, ids, issued)
+    app.state.writer.close()
     store.close()
-
-
-def make_app(store: Store | None, writer: Writer | None) -> FastAPI:
-    app = create_app(store, Protection())
-    if "/api/projects/{project}/members" not in app.openapi()["paths"]:
-        app.openapi_schema = None
-        app.include_router(lead_routes.router)
-    app.state.writer = writer
-    return app
 
 
 def item(number: int, prompt: str = "Which bean?", **fields) -> Item:
@@ -96,5 +87,7 @@ def item(number: int, prompt: str = "Which bean?", **fields) -> Item:
 
 def api_routes() -> list[tuple[str, str]]:
     """Method and path of everything below /api that the application describes."""
-    paths = make_app(None, None).openapi()["paths"]
+    app = create_app(cast(Store, None))
+    app.state.writer.close()
+    paths = app.openapi()["paths"]
     return sorted((method.upper(), path) for path, methods in paths.items() for method in methods)

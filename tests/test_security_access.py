@@ -36,8 +36,20 @@ LEAD = {
     ("GET", f"{P}/guidelines"),
     ("POST", f"{P}/guidelines"),
     ("GET", f"{P}/events"),
+    ("GET", f"{P}/agreement"),
+    ("GET", f"{P}/raters"),
+    ("GET", f"{P}/cost"),
 }
-RATER: set[tuple[str, str]] = set()
+RATER = {
+    ("GET", P),
+    ("GET", f"{P}/next"),
+    ("GET", f"{P}/me"),
+    ("POST", f"{P}/judgments"),
+    ("POST", f"{P}/skips"),
+    ("POST", f"{P}/undo"),
+    ("PUT", f"{P}/drafts/{{assignment}}"),
+    ("POST", f"{P}/arena"),
+}
 ROUTES = api_routes()
 CLOSED = [route for route in ROUTES if route not in OPEN]
 OF_A_PROJECT = [route for route in ROUTES if "{project}" in route[1]]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from plaudit.feedback.assignment_answers import Sent, check_fits
 from plaudit.feedback.project import Project
@@ -60,14 +59,13 @@ def history(store: Store, project: str, item: str) -> tuple[Said, ...]:
     )
 
 
-def settled_among(store: Store, project: str, items: Sequence[str]) -> set[str]:
-    """Which of some items are settled by an adjudicator."""
+def is_settled() -> ColumnElement[bool]:
+    """Of a row of the table ``item``: whether an adjudicator's answer to it was recorded."""
     table = judgment_table
-    marked = table.c.body.like(f'%"flags":[%"{ADJUDICATION}"%')
-    rows = select(table.c.body).where(table.c.project == project, table.c.item.in_(items), marked)
-    with store.reading() as connection:
-        found = [Judgment.model_validate_json(body) for body in connection.execute(rows).scalars()]
-    return {judgment.item for judgment in found if ADJUDICATION in judgment.flags}
+    # Canonical JSON: within a text the quotes would stand behind backslashes.
+    marked = table.c.body.like(f'%"flags":["{ADJUDICATION}"%')
+    here = (table.c.project == item_table.c.project, table.c.item == item_table.c.id, marked)
+    return select(table.c.seq).where(*here).exists()
 
 
 def adjudicate(
@@ -86,7 +84,7 @@ def adjudicate(
         raise LookupError(f"item {number}: not in project {project.id}")
     check_fits(sent, project.question(found.item.question), found.item)
     said = history(store, project.id, found.item.id)
-    mine = [one for one in said if one.judgment.rater.id == rater and is_settled_by(one)]
+    mine = [one for one in said if one.judgment.rater.id == rater and settles(one)]
     if again := [one for one in mine if one.judgment.id == sent.id]:
         if again[0].judgment.answer != sent.answer:
             raise ValueError(f"judgment {sent.id}: recorded already with another answer")
@@ -102,7 +100,7 @@ def adjudicate(
     return future.result(timeout=_WAIT_SECONDS).seq
 
 
-def is_settled_by(said: Said) -> bool:
+def settles(said: Said) -> bool:
     """Whether it is an adjudicator's answer that stands or stood."""
     return ADJUDICATION in said.judgment.flags
 
@@ -120,13 +118,13 @@ def _judgment(found: StoredItem, project: str, rater: str, sent: Sent) -> Judgme
         criteria=sent.criteria,
         confidence=sent.confidence,
         rationale=sent.rationale,
-        flags=(*sent.flags, ADJUDICATION),
+        flags=(ADJUDICATION, *sent.flags),
         submitted_at=datetime.fromtimestamp(time.time(), UTC),
         active_seconds=sent.active_seconds,
     )
 
 
 def _close(connection: Connection, number: int) -> None:
-    """It asks for no more votes, and leaves the head of the queue of disagreement."""
-    settled = {"is_open": False, "disagreement": 0.0}
-    connection.execute(update(item_table).where(item_table.c.number == number).values(**settled))
+    """It asks for no more votes."""
+    here = item_table.c.number == number
+    connection.execute(update(item_table).where(here).values(is_open=False))

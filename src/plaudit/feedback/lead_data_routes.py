@@ -12,7 +12,7 @@ from sqlalchemy import select
 from plaudit.feedback.fields import STRICT
 from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import Signed, require, signed_in
-from plaudit.store import Store, people, put_guideline, record_event
+from plaudit.store import Store, erase_rater, people, put_guideline, record_event
 from plaudit.store.people import reaches
 from plaudit.store.schema import event, guideline
 
@@ -113,13 +113,11 @@ def erase(rater: str, request: Request, who: Annotated[Signed, Depends(signed_in
 
     It cannot be undone. The chain of the log holds; the models named here learned from it.
     """
-    from plaudit.store import erase_rater
-
     store = _store(request)
     _expect_leads_all(store, who, rater)
     with refused_as(409):
         erased = erase_rater(store, rater, who.rater)
-    return ErasedShown(judgments=erased.judgments, models=[str(model) for model in erased.models])
+    return ErasedShown(judgments=erased.judgments, models=[model.path for model in erased.models])
 
 
 def _expect_leads_all(store: Store, who: Signed, rater: str) -> None:

@@ -20,7 +20,7 @@ from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.refusals import refusals, refused_as
 from plaudit.feedback.security import Signed, require
 from plaudit.judgments import Answer, Item
-from plaudit.store import Store, StoredItem, get_project, people, stored_item
+from plaudit.store import Store, StoredItem, catch_up, get_project, people, stored_item
 from plaudit.store.people import reaches
 from plaudit.store.schema import item as table
 
@@ -114,18 +114,18 @@ def list_items(
     sort: Literal["disagreement", "number"] = "disagreement",
     question: Annotated[str, Query(max_length=200)] = "",
     stratum: Annotated[str | None, Query(max_length=200)] = None,
+    settled: bool | None = None,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ItemPage:
     """Items, those first that raters differ on most."""
     store: Store = request.app.state.store
-    rows = _rows(project, sort, question, stratum).offset(offset).limit(limit + 1)
+    catch_up(store)
+    rows = _rows(project, sort, question, stratum, settled).offset(offset).limit(limit + 1)
     with store.reading() as connection:
-        found = [stored_item(row) for row in connection.execute(rows)]
-    page = found[:limit]
-    settled = adjudication.settled_among(store, project, [one.item.id for one in page])
+        found = [(stored_item(row), row.is_settled) for row in connection.execute(rows)]
     return ItemPage(
-        items=[ItemRow(**_row(one, settled)) for one in page],
+        items=[ItemRow(**_row(one, is_settled)) for one, is_settled in found[:limit]],
         offset=offset,
         has_more=len(found) > limit,
     )
@@ -140,11 +140,11 @@ def show_item(project: str, number: int, request: Request, who: Adjudicator) -> 
     if found is None:
         raise HTTPException(404, "there is no such item in this project")
     said = adjudication.history(store, project, found.item.id)
-    is_settled = any(one.stands and adjudication.is_settled_by(one) for one in said)
+    is_settled = any(one.stands and adjudication.settles(one) for one in said)
     members = {member.rater: member for member in people.members(store, project)}
     with_names = reaches(who.role_of(project), "lead")
     return ItemWhole(
-        **_row(found, {found.item.id} if is_settled else set()),
+        **_row(found, is_settled),
         prompt=_turns(found.item.prompt),
         candidates=[_turns(candidate.content) for candidate in found.item.candidates],
         steps=list(found.item.steps),
@@ -175,24 +175,28 @@ def project_here(store: Store, project: str) -> Project:
     return project_of(stored.config)
 
 
-def _rows(project: str, sort: str, question: str, stratum: str | None) -> Select[Any]:
-    rows = select(table).where(table.c.project == project)
+def _rows(
+    project: str, sort: str, question: str, stratum: str | None, settled: bool | None
+) -> Select[Any]:
+    is_settled = adjudication.is_settled()
+    rows = select(table, is_settled.label("is_settled")).where(table.c.project == project)
     if question:
         rows = rows.where(table.c.question == question)
     if stratum is not None:
         rows = rows.where(table.c.stratum == stratum)
-    by_disagreement = (table.c.disagreement.desc(), table.c.number)
-    return (
-        rows.order_by(*by_disagreement) if sort == "disagreement" else rows.order_by(table.c.number)
-    )
+    if settled is not None:
+        rows = rows.where(is_settled if settled else ~is_settled)
+    if sort == "disagreement":
+        return rows.order_by(table.c.disagreement.desc(), table.c.number)
+    return rows.order_by(table.c.number)
 
 
-def _row(found: StoredItem, settled: set[str]) -> dict[str, Any]:
+def _row(found: StoredItem, is_settled: bool) -> dict[str, Any]:
     return {
         "number": found.number, "id": found.item.id, "question": found.item.question,
         "stratum": found.item.stratum, "excerpt": _excerpt(found.item), "votes": found.votes,
         "target_votes": found.target_votes, "is_open": found.is_open, "is_gold": found.is_gold,
-        "disagreement": found.disagreement, "is_settled": found.item.id in settled,
+        "disagreement": found.disagreement, "is_settled": is_settled,
     }  # fmt: skip
 
 
@@ -225,5 +229,5 @@ def _said(said: Said, member: people.Member | None, with_names: bool) -> SaidOnc
         active_seconds=judgment.active_seconds,
         stands=said.stands,
         is_suspended=member is not None and member.suspended_at is not None,
-        is_settlement=adjudication.is_settled_by(said),
+        is_settlement=adjudication.settles(said),
     )

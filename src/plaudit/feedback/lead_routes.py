@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from plaudit.feedback import lead_data_routes, lead_item_routes, lead_people_routes, site
+from plaudit.feedback import (
+    lead_board_routes,
+    lead_data_routes,
+    lead_item_routes,
+    lead_people_routes,
+    site,
+)
 
 router = APIRouter()
-for part in (lead_people_routes, lead_item_routes, lead_data_routes):
+for part in (lead_board_routes, lead_people_routes, lead_item_routes, lead_data_routes):
     router.include_router(part.router)
 
 

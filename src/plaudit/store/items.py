@@ -73,7 +73,7 @@ def items(store: Store, project: str) -> Iterator[StoredItem]:
         after = rows[-1].number
 
 
-def stored_item(row: Row[Any]) -> StoredItem:
+def stored_item(row: Row) -> StoredItem:
     """Of a whole row of the table ``item``."""
     return StoredItem(
         number=row.number, item=Item.model_validate_json(row.content), sha256=row.sha256,

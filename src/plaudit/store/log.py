@@ -153,15 +153,15 @@ def suspended_raters(project: str) -> Select[tuple[str]]:
     )
 
 
-def _logged() -> Select[Any]:
+def _logged() -> Select:
     return select(_T.c.seq, _T.c.id, _T.c.project, _T.c.recorded_at, _T.c.sha256, _T.c.body)
 
 
-def _in_order(store: Store, query: Select[Any], after: int) -> Iterator[Row[Any]]:
+def _in_order(store: Store, query: Select, after: int) -> Iterator[Row]:
     """By seq, some at a time, so that no reader holds up the database."""
     while True:
         with store.reading() as connection:
-            rows: Sequence[Row[Any]] = connection.execute(
+            rows: Sequence[Row] = connection.execute(
                 query.where(_T.c.seq > after).order_by(_T.c.seq).limit(_CHUNK_ROWS)
             ).all()
         yield from rows
@@ -170,7 +170,7 @@ def _in_order(store: Store, query: Select[Any], after: int) -> Iterator[Row[Any]
         after = rows[-1].seq
 
 
-def _read(row: Row[Any]) -> Logged:
+def _read(row: Row) -> Logged:
     judgment = Judgment.model_validate_json(row.body) if row.body is not None else None
     return Logged(
         seq=row.seq, id=row.id, project=row.project, recorded_at=row.recorded_at,

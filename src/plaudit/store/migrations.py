@@ -10,7 +10,21 @@ from plaudit.store import schema
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: dict[int, Migration] = {}
+_TALLIES = (
+    schema.tally_mark,
+    schema.tally_suspended,
+    schema.vote,
+    schema.rater_tally,
+    schema.pattern_tally,
+)
+
+
+def _add_tallies(connection: Connection) -> None:
+    """Empty ones; they catch up with the log when they are first read."""
+    schema.METADATA.create_all(connection, tables=_TALLIES)
+
+
+MIGRATIONS: dict[int, Migration] = {2: _add_tallies}
 """By the version they lead to; a new store is made at the newest, without them."""
 
 

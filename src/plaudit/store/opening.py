@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from plaudit.store.migrations import migrate
 
@@ -83,13 +83,19 @@ def open_store(url: str | Path) -> Store:
     try:
         with store.appending() as connection:
             migrate(connection, str(url))
-    except DatabaseError as error:
+    except DBAPIError as error:
         store.close()
-        raise ValueError(f"{url}: {error.orig}; expected a store that can be opened") from error
+        raise ValueError(f"{url}: {_said(error)}; expected a store that can be opened") from error
     except ValueError:
         store.close()
         raise
     return store
+
+
+def _said(error: DBAPIError) -> str:
+    """What the database says; PostgreSQL's driver gives a table of fields, M the message."""
+    said = error.orig.args[0] if error.orig and error.orig.args else error
+    return str(said.get("M", said) if isinstance(said, dict) else said)
 
 
 def _address(url: str | Path) -> URL:
@@ -98,7 +104,7 @@ def _address(url: str | Path) -> URL:
     else:
         try:
             address = make_url(url)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise ValueError(f"{url}: no address of a database ({error})") from error
     backend = address.get_backend_name()
     if backend == "sqlite":

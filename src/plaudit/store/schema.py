@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
+VERSION = 2
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -69,7 +69,7 @@ Index(
     "item_queue",
     item.c.project, item.c.is_open, item.c.priority.desc(), item.c.votes.desc(), item.c.number,
 )  # fmt: skip
-Index("item_disagreement", item.c.project, item.c.disagreement.desc())
+Index("item_disagreement", item.c.project, item.c.disagreement.desc(), item.c.number)
 
 rater = Table(
     "rater",
@@ -183,4 +183,57 @@ model = Table(
     Column("export", ForeignKey("export.id"), primary_key=True),
     Column("path", String, nullable=False),
     Column("recorded_at", Float, nullable=False),
+)
+
+# What dashboards read, kept up with the log as far as ``tally_mark`` says, and made anew from it.
+
+tally_mark = Table(
+    "tally_mark",
+    METADATA,
+    Column("name", String, primary_key=True),  # of what is kept up: votes
+    Column("seq", BigInteger, nullable=False),
+)
+
+vote = Table(
+    "vote",
+    METADATA,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=False),  # of a judgment that stands
+    Column("project", String, nullable=False),
+    Column("item", String, nullable=False),
+    Column("rater", String, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+Index("vote_of_item", vote.c.project, vote.c.item)
+Index("vote_of_rater", vote.c.rater, vote.c.project)
+
+tally_suspended = Table(
+    "tally_suspended",
+    METADATA,
+    Column("project", String, primary_key=True),
+    Column(
+        "rater", String, primary_key=True
+    ),  # counts as nobody's peer, in the tallies as they are
+)
+
+rater_tally = Table(
+    "rater_tally",
+    METADATA,
+    Column("project", String, primary_key=True),
+    Column("question", String, primary_key=True),
+    Column("rater", String, primary_key=True),
+    Column("measure", String, primary_key=True),
+    Column("many", BigInteger, nullable=False),
+)
+
+pattern_tally = Table(
+    "pattern_tally",
+    METADATA,
+    Column("project", String, primary_key=True),
+    Column("question", String, primary_key=True),
+    Column("criterion", String, primary_key=True),  # empty for the answer itself
+    Column("panel", String, primary_key=True),  # people or machines
+    Column("stratum", String, primary_key=True),
+    Column("day", Integer, primary_key=True),  # since 1970, of the last vote
+    Column("pattern", String, primary_key=True),  # {"-1":2,"2":1}: how many gave which label
+    Column("units", BigInteger, nullable=False),  # items, or their candidates or steps
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Row, select
 
@@ -54,7 +53,7 @@ def verify(store: Store, head_sha256: str = "") -> Verified:
     )
 
 
-def _faults(row: Row[Any], before: Head) -> Iterator[str]:
+def _faults(row: Row, before: Head) -> Iterator[str]:
     name = f"judgment {row.seq} ({row.id})"
     if row.seq != before.seq + 1:
         yield f"{name}: follows {before.seq}; {_missing(before.seq + 1, row.seq - 1)}"
@@ -68,7 +67,7 @@ def _faults(row: Row[Any], before: Head) -> Iterator[str]:
     yield from (f"{name}: {fault}" for fault in _faults_beside(row))
 
 
-def _faults_beside(row: Row[Any]) -> Iterator[str]:
+def _faults_beside(row: Row) -> Iterator[str]:
     beside = (row.body, row.salt, row.rater, row.item)
     if all(part is None for part in beside):
         return
@@ -90,7 +89,7 @@ def _missing(first: int, last: int) -> str:
     return f"{first} is missing" if first == last else f"{first} to {last} are missing"
 
 
-def _rows(store: Store) -> Iterator[Row[Any]]:
+def _rows(store: Store) -> Iterator[Row]:
     after = -(2**62)
     while True:
         query = select(_T).where(_T.c.seq > after).order_by(_T.c.seq).limit(_CHUNK_ROWS)

@@ -1,0 +1,169 @@
+"""Tallies for dashboards, brought up to date with the log before they are read.
+
+They follow the log by its seq and the suspensions by who was suspended when they were last brought
+up to date, so that recording a judgment waits for none of this, and a fault here loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, select
+
+from plaudit.judgments import Judgment, Withdrawn
+from plaudit.store import schema
+from plaudit.store.log import chain_head
+from plaudit.store.opening import Store
+from plaudit.store.tally_rows import (
+    TABLES,
+    Place,
+    Suspended,
+    Votes,
+    add_difference,
+    chunks,
+    folded_seq,
+    folded_suspensions,
+    items_at,
+    places_of,
+    seqs_of,
+    set_disagreement,
+    set_folded_seq,
+    suspensions,
+    votes_at,
+)
+from plaudit.store.votes import Cell, Vote, contribution, disagreement, vote_of, written
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Votes, by seq, that come to the tallies and that leave them."""
+
+    come: Mapping[int, tuple[Place, Vote]]
+    leave: Collection[int]
+    places: Collection[Place]
+    """All items that either is about."""
+
+
+def catch_up(store: Store) -> None:
+    """Fold what was recorded, suspended or resumed since the last time."""
+    if _is_up_to_date(store):
+        return
+    while True:
+        with store.appending() as connection:  # else it could wait for who waits for it
+            _follow_suspensions(connection)
+            if fold(connection) < _AT_ONCE:
+                return
+
+
+def _is_up_to_date(store: Store) -> bool:
+    """Told without waiting for who writes."""
+    with store.reading() as connection:
+        is_folded = chain_head(connection).seq == folded_seq(connection)
+        return is_folded and folded_suspensions(connection) == suspensions(connection)
+
+
+def rebuild_tallies(store: Store) -> None:
+    """Make all tallies anew from the log."""
+    with store.appending() as connection:
+        for table in (schema.vote, schema.tally_mark, schema.tally_suspended, *TABLES.values()):
+            connection.execute(table.delete())
+        connection.execute(schema.item.update().values(disagreement=0.0))
+    catch_up(store)
+
+
+def fold(connection: Connection) -> int:
+    """Fold the next judgments of the log, a thousand at most; returns how many there were."""
+    table, mark = schema.judgment, folded_seq(connection)
+    rows = connection.execute(
+        select(table.c.seq, table.c.body, table.c.supersedes)
+        .where(table.c.seq > mark)
+        .order_by(table.c.seq)
+        .limit(_AT_ONCE)
+    ).all()
+    if rows:
+        _apply(connection, _change(connection, rows))
+        set_folded_seq(connection, rows[-1].seq)
+    return len(rows)
+
+
+def forget(connection: Connection, rater: str) -> None:
+    """Take a rater's votes out of the tallies; the log must be folded to its end."""
+    table = schema.vote
+    rows = connection.execute(
+        select(table.c.seq, table.c.project, table.c.item).where(table.c.rater == rater)
+    ).all()
+    places = {(row.project, row.item) for row in rows}
+    _apply(connection, _Change({}, [row.seq for row in rows], places))
+
+
+def _change(connection: Connection, rows: Sequence[Row]) -> _Change:
+    judgments = [(row.seq, Judgment.model_validate_json(row.body)) for row in rows if row.body]
+    places = {(judgment.project, judgment.item) for _, judgment in judgments}
+    items = items_at(connection, places)
+    come = {
+        seq: (place, vote_of(judgment, items.get(place)))
+        for seq, judgment in judgments
+        for place in [(judgment.project, judgment.item)]
+        if not isinstance(judgment.answer, Withdrawn)
+    }
+    leave = seqs_of(connection, [row.supersedes for row in rows if row.supersedes])
+    return _Change({seq: come[seq] for seq in come if seq not in leave}, leave, places)
+
+
+def _apply(connection: Connection, change: _Change) -> None:
+    table, before = schema.vote, votes_at(connection, change.places)
+    after = {place: dict(votes) for place, votes in before.items()}
+    for votes in after.values():
+        for seq in change.leave:
+            votes.pop(seq, None)
+    for seq, (place, vote) in change.come.items():
+        after.setdefault(place, {})[seq] = vote
+    suspended = folded_suspensions(connection)
+    _recount(connection, before, after, suspended, suspended)
+    for chunk in chunks(sorted(change.leave)):
+        connection.execute(table.delete().where(table.c.seq.in_(chunk)))
+    come = [
+        {"seq": seq, "project": place[0], "item": place[1], "rater": v.rater, "facts": written(v)}
+        for seq, (place, v) in change.come.items()
+    ]
+    for chunk in chunks(come):
+        connection.execute(table.insert().values(chunk))
+
+
+def _recount(
+    connection: Connection, before: Votes, after: Votes, then: Suspended, now: Suspended
+) -> None:
+    """Move the tallies from the votes and suspensions before to those after."""
+    difference: dict[tuple[str, Cell], int] = Counter()
+    disputed = []
+    for place in {**before, **after}:
+        old, new = ([*votes.get(place, {}).values()] for votes in (before, after))
+        were, are = then.get(place[0], set()), now.get(place[0], set())
+        for cell, many in contribution(new, are).items():
+            difference[place[0], cell] += many
+        for cell, many in contribution(old, were).items():
+            difference[place[0], cell] -= many
+        was, share = disagreement(old, were), disagreement(new, are)
+        if was != share:
+            disputed.append({"in_project": place[0], "of_id": place[1], "share": share})
+    add_difference(connection, {key: many for key, many in difference.items() if many})
+    set_disagreement(connection, disputed)
+
+
+def _follow_suspensions(connection: Connection) -> None:
+    folded = schema.tally_suspended
+    then, now = folded_suspensions(connection), suspensions(connection)
+    for project in {*then, *now}:
+        were, are = then.get(project, set()), now.get(project, set())
+        if were == are:
+            continue
+        votes = votes_at(connection, places_of(connection, project, were ^ are))
+        _recount(connection, votes, votes, {project: were}, {project: are})
+        connection.execute(folded.delete().where(folded.c.project == project))
+        if are:
+            rows = [{"project": project, "rater": rater} for rater in sorted(are)]
+            connection.execute(folded.insert(), rows)

@@ -1,0 +1,257 @@
+"""What one judgment says for the tallies, and what the votes on one item add up to.
+
+``contribution`` is the whole of the arithmetic: tallies are its sum over items, so a new judgment
+adds the difference of two contributions, and a rebuild adds them all up again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+from plaudit.judgments import (
+    Item,
+    Judgment,
+    Labelled,
+    Pairwise,
+    Ranked,
+    Rated,
+    RedTeamed,
+    Skipped,
+    Stepped,
+)
+
+BINS_PER_OCTAVE = 4
+_SHORTEST_SECONDS = 0.125
+_SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What the tallies keep of a judgment that stands."""
+
+    rater: str
+    question: str
+    kind: str
+    """Of answer."""
+    stratum: str
+    panel: str
+    """people (and simulated ones) or machines (judges and rules)."""
+    day: int
+    """Since 1970, UTC."""
+    is_repeat: bool
+    measures: dict[str, int]
+    """What it adds to its rater's tally, whatever others say."""
+    labels: dict[str, str]
+    """By unit: the answer, or a candidate or step of it, or of one criterion: ``helpful/1``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaterCell:
+    question: str
+    rater: str
+    measure: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternCell:
+    question: str
+    criterion: str
+    panel: str
+    stratum: str
+    day: int
+    pattern: str
+
+
+Cell = RaterCell | PatternCell
+
+
+def vote_of(judgment: Judgment, item: Item | None) -> Vote:
+    """The vote of a judgment about an item, None where the item is not in the store."""
+    is_machine = judgment.rater.kind in ("judge", "rule")
+    return Vote(
+        rater=judgment.rater.id,
+        question=judgment.question,
+        kind=judgment.answer.kind,
+        stratum=item.stratum if item else "",
+        panel="machines" if is_machine else "people",
+        day=int(judgment.submitted_at.timestamp() // _SECONDS_A_DAY),
+        is_repeat=judgment.is_repeat,
+        measures=dict(_measures(judgment, item)),
+        labels=dict(_labels(judgment)),
+    )
+
+
+def written(vote: Vote) -> str:
+    return json.dumps(list(asdict(vote).values()), separators=(",", ":"), ensure_ascii=False)
+
+
+def read_vote(facts: str) -> Vote:
+    return Vote(*json.loads(facts))
+
+
+def contribution(votes: Sequence[Vote], suspended: Collection[str]) -> Counter[Cell]:
+    """What the votes on one item add to the tallies; nobody is compared with who is suspended."""
+    cells: Counter[Cell] = Counter()
+    for vote in votes:
+        for measure, many in vote.measures.items():
+            cells[RaterCell(vote.question, vote.rater, measure)] += many
+    firsts = [vote for vote in votes if not vote.is_repeat]
+    _count_peers(cells, firsts, suspended)
+    _count_repeats(cells, votes, firsts)
+    for cell in _patterns([vote for vote in firsts if vote.rater not in suspended]):
+        cells[cell] += 1
+    return cells
+
+
+def disagreement(votes: Sequence[Vote], suspended: Collection[str]) -> float:
+    """Share of pairs of raters' answers that differ, 0 to 1; 0 where nobody can be compared."""
+    same = differing = 0
+    counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
+    for one, other in _peers(counted):
+        alike, units = _alike(one, other)
+        same, differing = same + alike, differing + units - alike
+    return differing / (same + differing) if same + differing else 0.0
+
+
+def nominal(kind: str, label: str) -> str:
+    """The label without its strength: in a comparison -1, 0 or 1; two bad ones are a tie."""
+    if kind != "pairwise":
+        return label
+    return "0" if label == "bad" else str((int(label) > 0) - (int(label) < 0))
+
+
+def is_right(answer: Any, gold: Any) -> bool:
+    """Whether an answer says what the gold one does; of a comparison, without its strength."""
+    if answer.kind != gold.kind:
+        return False
+    said, expected = _answer_labels(answer), _answer_labels(gold)
+    return [nominal(answer.kind, label) for label in said if label is not None] == [
+        nominal(gold.kind, label) for label in expected if label is not None
+    ]
+
+
+def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
+    for one, other in _peers(votes):
+        alike, units = _alike(one, other)
+        for vote, peer in ((one, other), (other, one)):
+            if units and peer.rater not in suspended:
+                cells[RaterCell(vote.question, vote.rater, "compared")] += units
+                cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
+
+
+def _peers(votes: Sequence[Vote]) -> Iterator[tuple[Vote, Vote]]:
+    for one, other in combinations(votes, 2):
+        asked_alike = (one.question, one.kind) == (other.question, other.kind)
+        if one.rater != other.rater and one.panel == other.panel and asked_alike:
+            yield one, other
+
+
+def _count_repeats(cells: Counter[Cell], votes: Sequence[Vote], firsts: Sequence[Vote]) -> None:
+    first_of = {(vote.rater, vote.question, vote.kind): vote for vote in reversed(firsts)}
+    for vote in votes:
+        first = first_of.get((vote.rater, vote.question, vote.kind))
+        if vote.is_repeat and first is not None and vote.labels:
+            alike, units = _alike(vote, first)
+            cells[RaterCell(vote.question, vote.rater, "repeated")] += 1
+            cells[RaterCell(vote.question, vote.rater, "repeated_alike")] += alike == units
+
+
+def _alike(one: Vote, other: Vote) -> tuple[int, int]:
+    """Over the units of the answer itself: how many are labelled alike, and how many there are."""
+    units = [unit for unit in one.labels if unit.startswith("/") and unit in other.labels]
+    alike = sum(
+        nominal(one.kind, one.labels[unit]) == nominal(other.kind, other.labels[unit])
+        for unit in units
+    )
+    return alike, len(units)
+
+
+def _patterns(votes: Sequence[Vote]) -> Iterator[PatternCell]:
+    """One cell for each unit that anyone labelled."""
+    labels: dict[tuple[str, str, str], Counter[str]] = {}
+    days: dict[tuple[str, str, str], int] = {}
+    for vote in votes:
+        for unit, label in vote.labels.items():
+            key = (vote.question, vote.panel, unit)
+            labels.setdefault(key, Counter())[label] += 1
+            days[key] = max(days.get(key, vote.day), vote.day)
+    for key, counts in labels.items():
+        question, panel, unit = key
+        pattern = json.dumps(counts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        criterion = unit.rpartition("/")[0]
+        yield PatternCell(question, criterion, panel, votes[0].stratum, days[key], pattern)
+
+
+def _labels(judgment: Judgment) -> Iterator[tuple[str, str]]:
+    for place, label in enumerate(_answer_labels(judgment.answer)):
+        if label is not None:
+            yield f"/{place}", label
+    for criterion, marks in judgment.criteria.items():
+        for place, mark in enumerate(marks):
+            if mark is not None:
+                yield f"{criterion}/{place}", f"{mark:g}"
+
+
+def _answer_labels(answer: Any) -> Sequence[str | None]:
+    """Of each unit of the answer; a written answer has none."""
+    match answer:
+        case Pairwise():
+            return ["bad" if answer.both_bad else str(answer.strength)]
+        case Labelled():
+            return [answer.label]
+        case Ranked():
+            return [str(rank) for rank in answer.ranks]
+        case Rated():
+            return [None if value is None else f"{value:g}" for value in answer.values]
+        case Stepped():
+            return answer.labels
+        case RedTeamed():
+            return [None if value is None else str(value) for value in answer.severities]
+    return []
+
+
+def _measures(judgment: Judgment, item: Item | None) -> Iterator[tuple[str, int]]:
+    answer = judgment.answer
+    yield ("skips" if isinstance(answer, Skipped) else "judgments"), 1
+    if judgment.active_seconds is not None:
+        yield "timed", 1
+        yield "milliseconds", round(judgment.active_seconds * 1000)
+        yield f"bin_{seconds_bin(judgment.active_seconds)}", 1
+    if item is not None and item.gold is not None and not isinstance(answer, Skipped):
+        yield "gold_asked", 1
+        yield "gold_right", int(is_right(answer, item.gold))
+    if isinstance(answer, Pairwise):
+        yield from _pairwise_measures(judgment, answer, item)
+
+
+def _pairwise_measures(
+    judgment: Judgment, answer: Pairwise, item: Item | None
+) -> Iterator[tuple[str, int]]:
+    if answer.strength == 0:
+        yield ("both_bad" if answer.both_bad else "tie"), 1
+        return
+    better = int(answer.strength > 0)
+    if judgment.shown:
+        yield ("left" if judgment.shown[0] == better else "right"), 1
+    if item is not None and len(item.candidates) == 2:
+        lengths = [_length(candidate.content) for candidate in item.candidates]
+        if lengths[0] != lengths[1]:
+            yield ("longer" if lengths[better] == max(lengths) else "shorter"), 1
+
+
+def _length(content: Any) -> int:
+    """In characters."""
+    if isinstance(content, str):
+        return len(content)
+    return sum(len(message.content) for message in content)
+
+
+def seconds_bin(seconds: float) -> int:
+    """Bin k holds times of 2^(k/4) up to 2^((k+1)/4) seconds."""
+    return math.floor(BINS_PER_OCTAVE * math.log2(max(seconds, _SHORTEST_SECONDS)))

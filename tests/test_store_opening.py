@@ -1,0 +1,117 @@
+"""Opening a store: what it is set to, what it refuses, and older tables that are brought up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from plaudit.store import Store, append, open_store, read, schema
+from plaudit.store.migrations import MIGRATIONS
+from tests.voting import a_judgment
+
+pytest_plugins = ("tests.postgres",)
+
+
+def test_sqlite_waits_for_the_disk_and_keeps_its_references(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db")
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    with store.reading() as connection:
+        for pragma, value in expected.items():
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+
+
+def test_who_writes_holds_the_lock_from_the_start(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db")
+    other = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    )
+    command = [sys.executable, "-c", other, str(tmp_path / "store.db")]
+    with store.writing():
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    with store.reading() as connection:
+        connection.execute(text("SELECT 1"))
+        allowed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "database is locked" in refused.stderr
+    assert allowed.returncode == 0, allowed.stderr
+
+
+def test_opening_again_finds_what_was_there(store_url: str) -> None:
+    first = open_store(store_url)
+    append(first, [a_judgment("a")])
+    first.close()
+    again = open_store(store_url)
+    assert [entry.id for entry in read(again)] == ["a"]
+    again.close()
+
+
+def test_a_file_is_named_in_several_ways(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("store.db", Path("store.db"), f"sqlite:///{tmp_path}/store.db"):
+        open_store(name).close()
+    assert [path.name for path in tmp_path.glob("*.db")] == ["store.db"]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://root@127.0.0.1/db", "mysql is no database known here"),
+        ("sqlite://", "must outlive the process"),
+        ("postgresql://x:y:z@host:port/db", "no address of a database"),
+        ("postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),
+        ("FOLDER/none/store.db", "none is no directory"),
+        ("FOLDER/text.db", "is not a database"),
+        ("FOLDER", "unable to open"),
+    ],
+)
+def test_what_is_no_store_is_refused(tmp_path: Path, url: str, message: str) -> None:
+    (tmp_path / "text.db").write_text("These are no tables. " * 100)
+    with pytest.raises(ValueError, match=message):
+        open_store(url.replace("FOLDER", str(tmp_path)))
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_alone(store_url: str) -> None:
+    store = open_store(store_url)
+    _set_version(store, schema.VERSION + 1)
+    with pytest.raises(ValueError, match="expected a Plaudit at least as new"):
+        open_store(store_url)
+    with store.reading() as connection:
+        version = connection.execute(text("SELECT version FROM schema_version")).scalar()
+    assert version == schema.VERSION + 1
+    store.close()
+
+
+def test_someone_elses_tables_are_left_alone(store_url: str) -> None:
+    store = open_store(store_url)
+    with store.writing() as connection:
+        connection.execute(text("DROP TABLE schema_version"))
+    with pytest.raises(ValueError, match="but is no store"):
+        open_store(store_url)
+    store.close()
+
+
+def test_there_is_a_migration_to_every_version() -> None:
+    assert sorted(MIGRATIONS) == list(range(2, schema.VERSION + 1))
+
+
+def test_several_open_a_new_store_at_once(store_url: str) -> None:
+    code = "import sys; from plaudit.store import open_store; open_store(sys.argv[1])"
+    command = [sys.executable, "-W", "error", "-c", code, store_url]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in running:
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+    store = open_store(store_url)
+    assert set(inspect(store.engine).get_table_names()) == set(schema.METADATA.tables)
+    with store.reading() as connection:
+        versions = connection.execute(text("SELECT version FROM schema_version")).scalars().all()
+    assert versions == [schema.VERSION]
+    store.close()
+
+
+def _set_version(store: Store, version: int) -> None:
+    with store.writing() as connection:
+        connection.execute(schema.schema_version.update().values(version=version))
