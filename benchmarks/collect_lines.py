@@ -45,11 +45,11 @@ class RawLine:
         try:
             return await asyncio.wait_for(self._send(method, path, body), PATIENCE_SECONDS)
         except (OSError, EOFError, TimeoutError, httptools.HttpParserError) as error:
-            self.close()
+            await self.close()
             raise Unreachable(f"{method} {path}: {error!r}") from error
 
-    def close(self) -> None:
-        """Hang up."""
+    async def close(self) -> None:
+        """As ``Line.close``."""
         if self._streams is not None:
             self._streams[1].close()
         self._streams = None
@@ -67,7 +67,7 @@ class RawLine:
                 raise EOFError("the server hung up")
             parser.feed_data(chunk)
         if not parser.should_keep_alive():
-            self.close()
+            await self.close()
         text = b"".join(answer.parts)
         return Reply(parser.get_status_code(), json.loads(text) if text else None)
 

@@ -134,6 +134,8 @@ async def drive(
     killing = asyncio.create_task(_kill(server, seconds, kills))
     tallies = await work(seats, terms)
     await killing
+    for seat in seats:
+        await seat.client.line.close()
     return tallies, seats
 
 

@@ -44,7 +44,7 @@ def simulate(
     import time
 
     from plaudit.feedback.simulation import Refused, Terms, Unreachable, read_mix, work
-    from plaudit.feedback.simulation.joining import sign_in
+    from plaudit.feedback.simulation.joining import signed_in
 
     mix, truths = read_mix(raters), _truths(items, scorer)
     tokens = _tokens(mix, token, store, project)
@@ -52,7 +52,8 @@ def simulate(
     terms = Terms(truths=truths, seed=mix.seed, most=most, until=until, pace=pace)
 
     async def run() -> list[Tally]:
-        return await work(await sign_in(url, mix, tokens, project), terms)
+        async with signed_in(url, mix, tokens, project) as seats:
+            return await work(seats, terms)
 
     began = time.perf_counter()
     try:

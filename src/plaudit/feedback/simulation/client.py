@@ -51,6 +51,10 @@ class Line(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 class HttpLine:
     """By httpx, with a token of one's own or, after ``sign_in``, as a browser does."""
@@ -80,7 +84,7 @@ class HttpLine:
             raise Unreachable(f"{method} {path}: {error!r}") from error
 
     async def close(self) -> None:
-        """Hang up."""
+        """As ``Line.close``."""
         await self._http.aclose()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from plaudit.feedback.simulation.client import HttpLine, RaterClient
 from plaudit.feedback.simulation.kinds import Mix
@@ -27,8 +28,11 @@ def enrol(store: Store, project: str, mix: Mix) -> list[str]:
     return tokens
 
 
-async def sign_in(url: str, mix: Mix, tokens: Sequence[str], project: str = "") -> list[Seat]:
-    """Every rater of the pool at a line of its own, signed in as a browser is.
+@asynccontextmanager
+async def signed_in(
+    url: str, mix: Mix, tokens: Sequence[str], project: str = ""
+) -> AsyncIterator[list[Seat]]:
+    """Every rater of the pool at a line of its own, signed in as a browser is; hung up at the end.
 
     Args:
         tokens: one for each rater, or one invite that is good for all.
@@ -46,13 +50,15 @@ async def sign_in(url: str, mix: Mix, tokens: Sequence[str], project: str = "") 
             "token for each"
         )
     each = tokens if len(tokens) == len(kinds) else [*tokens] * len(kinds)
-    seats = []
-    for number, (kind, token) in enumerate(zip(kinds, each, strict=True)):
-        line = HttpLine(url)
-        session = await line.sign_in(token, f"{kind.name} {number}")
-        client = RaterClient(line, project or _only(list(session["projects"])))
-        seats.append(Seat(kind=kind, number=number, client=client))
-    return seats
+    async with AsyncExitStack() as lines:
+        seats = []
+        for number, (kind, token) in enumerate(zip(kinds, each, strict=True)):
+            line = HttpLine(url)
+            lines.push_async_callback(line.close)
+            session = await line.sign_in(token, f"{kind.name} {number}")
+            client = RaterClient(line, project or _only(list(session["projects"])))
+            seats.append(Seat(kind=kind, number=number, client=client))
+        yield seats
 
 
 def _only(projects: Sequence[str]) -> str:
