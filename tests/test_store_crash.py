@@ -20,8 +20,9 @@ def test_what_was_acknowledged_outlives_a_kill(store_url: str) -> None:
     draw, acknowledged = random.Random(3), []
     for round in range(_ROUNDS):
         pair = [_start(store_url, f"{round}{side}") for side in "ab"]
-        acknowledged += [process.stdout.readline().strip() for process in pair]
-        time.sleep(draw.uniform(0.02, 0.3))
+        for _ in range(draw.randrange(1, 30)):
+            acknowledged += [process.stdout.readline().strip() for process in pair]
+        time.sleep(draw.uniform(0.0, 0.05))
         for process in pair:
             process.kill()
         for process in pair:
@@ -30,7 +31,6 @@ def test_what_was_acknowledged_outlives_a_kill(store_url: str) -> None:
             assert process.returncode == -9
     store = open_store(store_url)
     recorded = Counter(entry.id for entry in read(store))
-    assert len(acknowledged) > 50 * _ROUNDS, "hardly anything was under way"
     assert set(recorded) >= set(acknowledged)
     assert len(recorded) - len(acknowledged) <= 2 * _ROUNDS * 8, "one a thread may be unanswered"
     assert max(recorded.values()) == 1

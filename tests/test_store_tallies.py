@@ -80,7 +80,7 @@ def test_a_few_votes_by_hand(project: Store) -> None:
         '{"-1":1,"3":1,"bad":1}', '{"1":1,"3":1}',
     ]  # fmt: skip
     disputed = most_disputed(project, "p", limit=2)
-    assert [(entry.item.id, entry.disagreement) for entry in disputed] == [("i1", 1.0), ("i2", 0.0)]
+    assert [(entry.item.item.id, entry.differing) for entry in disputed] == [("i1", 1.0)]
 
 
 def test_patterns_are_by_criterion_stratum_panel_and_day(project: Store) -> None:
@@ -140,7 +140,7 @@ def test_an_older_store_gets_its_tallies(store_url: str) -> None:
     store = open_store(store_url)
     put_project(store, "p", "{}")
     append(store, [a_judgment("a"), a_judgment("b", rater="r2")])
-    tables = ("tally_mark", "tally_suspended", "vote", "rater_tally", "pattern_tally")
+    tables = ("tally_mark", "tally_suspended", "vote", "rater_tally", "pattern_tally", "item_tally")
     with store.writing() as connection:
         for table in tables:
             connection.execute(text(f"DROP TABLE {table}"))
@@ -227,7 +227,7 @@ def _tallied(store: Store):
     found = Counter()
     for day, days in patterns_by_day(store, "p", "overall").items():
         found |= {(day, tuple(sorted(p.labels.items()))): p.units for p in days}
-    disputed = {entry.item.id: entry.disagreement for entry in most_disputed(store, "p", 99)}
+    disputed = {entry.item.item.id: entry.differing for entry in most_disputed(store, "p", 99)}
     return raters, found, disputed
 
 
@@ -246,7 +246,7 @@ def _counted(store: Store, suspended: set[str]):
             on_item[vote.item].append(vote)
             sign = (answer.strength > 0) - (answer.strength < 0)
             counts[{0: "tie", -1: "left", 1: "right"}[sign]] += 1
-    found, disputed = Counter(), {f"i{n}": 0.0 for n in range(1, 21)}
+    found, disputed = Counter(), {}
     for item, all_votes in on_item.items():
         firsts = [vote for vote in all_votes if not vote.is_repeat]
         for one, other in combinations(firsts, 2):
@@ -264,7 +264,8 @@ def _counted(store: Store, suspended: set[str]):
             day = max(int(vote.submitted_at.timestamp()) // 86_400 for vote in kept)
             found[day, tuple(sorted(labels.items()))] += 1
         pairs = [not is_right(a.answer, b.answer) for a, b in combinations(kept, 2)]
-        disputed[item] = sum(pairs) / len(pairs) if pairs else 0.0
+        if any(pairs):
+            disputed[item] = sum(pairs) / len(pairs)
     return raters, found, disputed
 
 
@@ -272,10 +273,9 @@ def _dump(store: Store) -> set[tuple]:
     with store.reading() as connection:
         tallies = [
             row
-            for table in (schema.rater_tally, schema.pattern_tally)
+            for table in (schema.rater_tally, schema.pattern_tally, schema.item_tally)
             for row in connection.execute(select(table))
             if row[-1] != 0
         ]
         votes = connection.execute(select(schema.vote)).all()
-        items = connection.execute(select(schema.item.c.id, schema.item.c.disagreement)).all()
-    return {tuple(row) for row in [*tallies, *votes, *items]}
+    return {tuple(row) for row in [*tallies, *votes]}

@@ -8,6 +8,7 @@ more raters than it wants votes: a lease counts as a vote until it runs out.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from plaudit.judgments import Item
 from plaudit.store import Store
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import Leased, Recent
+from plaudit.store.assignments import Leased
 
 
 class Refused(ValueError):
@@ -64,11 +65,12 @@ class _Desk:
     rater: str
     queue: str
     now: float
-    last: list[Recent]
+    has_unfinished: bool
+    last: Sequence[Row[Any]]
 
     @property
     def serial(self) -> int:
-        return table.serial_of(self.last[0].leased.id) + 1 if self.last else 0
+        return table.serial_of(self.last[0].id) + 1 if self.last else 0
 
 
 def next_assignment(
@@ -90,8 +92,9 @@ def next_assignment(
 def give(connection: Connection, project: str, rater: str, now: float) -> Assignment | None:
     """``next_assignment`` within a transaction that is under way."""
     desk = _desk(connection, project, rater, now)
-    leased = _taken_up_again(connection, desk) or _new(connection, desk)
-    return None if leased is None else _assignment(connection, leased)
+    if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
+        return _assignment(connection, leased)
+    return _new(connection, desk)
 
 
 def release_expired(store: Store, now: float | None = None) -> int:
@@ -110,6 +113,7 @@ def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk
         raise Refused(f"project {project}: {rater} is suspended; ask its lead")
     return _Desk(
         project=project_of(row.config), secret=row.secret, rater=rater, queue=row.queue, now=now,
+        has_unfinished=row.has_unfinished,
         last=table.recent(connection, rater_key(row.secret, rater), rater),
     )  # fmt: skip
 
@@ -128,10 +132,10 @@ def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
     return None
 
 
-def _new(connection: Connection, desk: _Desk) -> Leased | None:
+def _new(connection: Connection, desk: _Desk) -> Assignment | None:
     wanted = kind_wanted(desk.project, desk.secret, desk.rater, desk.serial)
     if wanted == "repeat" and (first := _to_repeat(connection, desk)):
-        return _lease(connection, desk, first.item, first.shown[::-1], turn=1)
+        return _lease(connection, desk, first.item, shown=first.shown[::-1])
     number = None
     if wanted == "gold":
         number = queue.first_gold(connection, desk.project.id, desk.rater)
@@ -139,7 +143,7 @@ def _new(connection: Connection, desk: _Desk) -> Leased | None:
         number = queue.first_free(
             connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
         )
-    return None if number is None else _lease(connection, desk, number, None, turn=0)
+    return None if number is None else _lease(connection, desk, number)
 
 
 def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
@@ -152,34 +156,39 @@ def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
 
 
 def _lease(
-    connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None, turn: int
-) -> Leased:
+    connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None = None
+) -> Assignment:
+    """Give the item to the rater; ``shown`` is the order of a repeat."""
+    item = Item.model_validate_json(table.content(connection, number))
     leased = Leased(
         id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
         item=number,
-        turn=turn,
+        turn=int(shown is not None),
         state="open",
-        shown=_order(connection, desk, number) if shown is None else shown,
+        shown=_order(desk, item) if shown is None else shown,
         opened_at=desk.now,
         leased_until=desk.now + desk.project.lease_seconds,
     )
     table.insert(connection, desk.project.id, desk.rater, leased)
-    return leased
+    return _opened(leased, item, None)
 
 
-def _order(connection: Connection, desk: _Desk, number: int) -> tuple[int, ...]:
-    item = Item.model_validate_json(table.content(connection, number))
-    before = [(table.serial_of(one.leased.id), one.leased.shown) for one in desk.last]
+def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
+    before = [(table.serial_of(one.id), table.shown_of(one)) for one in desk.last]
     block = block_so_far(before, desk.serial)
     return order_shown(desk.secret, item.id, desk.rater, len(item.candidates), block)
 
 
 def _assignment(connection: Connection, leased: Leased) -> Assignment:
-    content, draft = table.content_and_draft(connection, leased)
+    item = Item.model_validate_json(table.content(connection, leased.item))
+    return _opened(leased, item, table.draft_of(connection, leased.id))
+
+
+def _opened(leased: Leased, item: Item, draft: str | None) -> Assignment:
     return Assignment(
-        id=leased.id, item=Item.model_validate_json(content), number=leased.item,
-        shown=leased.shown, opened_at=leased.opened_at, leased_until=leased.leased_until,
-        draft=draft, is_repeat=leased.turn == 1,
+        id=leased.id, item=item, number=leased.item, shown=leased.shown,
+        opened_at=leased.opened_at, leased_until=leased.leased_until, draft=draft,
+        is_repeat=leased.turn == 1,
     )  # fmt: skip
 
 

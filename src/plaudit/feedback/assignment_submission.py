@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,10 +29,29 @@ from plaudit.feedback.assignment_answers import (
 from plaudit.feedback.assignment_policy import rater_key
 from plaudit.feedback.assignment_votes import disagreement, verdicts_possible, votes_needed
 from plaudit.feedback.project import Project, project_of
+from plaudit.feedback.questions import Question
 from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.store import Receipt, Store, Writer, find, get_project, record_event_in
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Case:
+    """An assignment with all that its answer is checked against and counted by."""
+
+    row: Row[Any]
+    item: Item
+    project: Project
+    at: float
+
+    @property
+    def question(self) -> Question:
+        return self.project.question(self.item.question)
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        return table.shown_of(self.row)
 
 
 def submit(
@@ -45,24 +66,16 @@ def submit(
         Refused: the assignment is another rater's.
         Conflict: the assignment was judged or skipped already, with another id or answer.
     """
-    at = time.time() if now is None else now
-    with writer.store.reading() as connection:
-        row = case_of(connection, assignment, rater)
-    item = Item.model_validate_json(row.content)
-    check_fits(sent, project_of(row.config).question(item.question), item)
-    shown = table.shown_of(row)
-    judgment = _judgment(row, item, sent.id, of_item(sent.answer, shown), at).model_copy(
-        update={
-            "criteria": marks_of_item(sent.criteria, shown),
-            "rationale": sent.rationale,
-            "flags": sent.flags,
-            "confidence": sent.confidence,
-            "active_seconds": sent.active_seconds,
-        }
-    )
-    if row.judgment == sent.id:
-        return _sent_before(writer.store, judgment)
-    return _record(writer, judgment, item)
+    case = _case(writer.store, assignment, rater, now)
+    check_fits(sent, case.question, case.item)
+    said = {
+        "criteria": marks_of_item(sent.criteria, case.shown),
+        "rationale": sent.rationale,
+        "flags": sent.flags,
+        "confidence": sent.confidence,
+        "active_seconds": sent.active_seconds,
+    }
+    return _record(writer, case, _judgment(case, sent.id, of_item(sent.answer, case.shown), said))
 
 
 def skip(
@@ -80,20 +93,14 @@ def skip(
         Refused: the assignment is another rater's.
         Conflict: the assignment was judged already.
     """
-    at = time.time() if now is None else now
-    with writer.store.reading() as connection:
-        row = case_of(connection, assignment, rater)
-    reasons = project_of(row.config).skip_reasons
-    if reason not in reasons:
-        raise ValueError(f"reason is {reason!r}; expected one of {', '.join(reasons)}")
-    item = Item.model_validate_json(row.content)
-    # The log has one skip of an assignment, however often it is sent; undone, it is a new one.
-    id = f"skip-{assignment}-{row.opened_at:.6f}"
-    judgment = _judgment(row, item, id, Skipped(reason=reason), at)
-    judgment = judgment.model_copy(update={"rationale": note})
-    if row.judgment == id:
-        return _sent_before(writer.store, judgment)
-    return _record(writer, judgment, item)
+    case = _case(writer.store, assignment, rater, now)
+    if reason not in case.project.skip_reasons:
+        expected = ", ".join(case.project.skip_reasons)
+        raise ValueError(f"reason is {reason!r}; expected one of {expected}")
+    # Named by the assignment and when it was opened: sent twice it is one skip, and after an undo
+    # it is another.
+    id = f"skip-{assignment}-{case.row.opened_at:.6f}"
+    return _record(writer, case, _judgment(case, id, Skipped(reason=reason), {"rationale": note}))
 
 
 def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> Assignment | None:
@@ -101,40 +108,23 @@ def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> 
 
     The log gets a ``Withdrawn``, and the assignment opens again with the answer as its draft.
     Only the last ``undo_last`` assignments may be undone.
+
+    Raises:
+        Refused: there is no such project.
+        Conflict: it is being undone in another window.
     """
-    at = time.time() if now is None else now
-    stored = get_project(writer.store, project)
-    if stored is None:
-        raise Refused(f"project {project}: there is none of that name")
-    config = project_of(stored.config)
-    with writer.store.reading() as connection:
-        last = table.last_closed(
-            connection, rater_key(stored.secret, rater), rater, config.undo_last
-        )
-        row = None if last is None else case_of(connection, last, rater)
-    if row is None:
+    last = _last_closed(writer.store, project, rater)
+    if last is None:
         return None
-    item = Item.model_validate_json(row.content)
-    withdrawn = _judgment(row, item, f"undo-{secrets.token_hex(8)}", Withdrawn(), at)
-    withdrawn = withdrawn.model_copy(update={"supersedes": row.judgment})
-    logged = find(writer.store, row.judgment)
-    draft = _as_draft(logged.judgment if logged else None, table.shown_of(row))
-
-    def reopen(connection: Connection) -> Assignment:
-        now_row = case_of(connection, row.id, rater)
-        if now_row.judgment != row.judgment:
-            raise Conflict(f"assignment {row.id}: undone already; ask for the next one")
-        table.reopen(connection, row.id, at, at + config.lease_seconds)
-        if draft is not None:
-            table.put_draft(connection, row.id, draft, at)
-        if row.state == "judged" and not row.turn:
-            _count(connection, now_row, config, item, change=-1)
-        record_event_in(connection, project, rater, "undone", {"judgment": row.judgment})
-        return row
-
-    writer.submit(withdrawn, reopen).result()
+    case = _case(writer.store, last, rater, now)
+    taken_back = find(writer.store, case.row.judgment)
+    withdrawn = _judgment(
+        case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
+    )
+    draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
+    writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
     with writer.store.reading() as connection:
-        return assignment_of(connection, row.id)
+        return assignment_of(connection, last)
 
 
 def save_draft(
@@ -155,70 +145,101 @@ def save_draft(
         table.extend(connection, assignment, at + project_of(row.config).lease_seconds)
 
 
-def _judgment(row: Row[Any], item: Item, id: str, answer: Answer, at: float) -> Judgment:
+def _case(store: Store, assignment: str, rater: str, now: float | None) -> _Case:
+    with store.reading() as connection:
+        row = case_of(connection, assignment, rater)
+    at = time.time() if now is None else now
+    item = Item.model_validate_json(row.content)
+    return _Case(row=row, item=item, project=project_of(row.config), at=at)
+
+
+def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
+    row = case.row
     return Judgment(
         id=id,
-        project=row.project,
-        item=item.id,
+        project=case.project.id,
+        item=case.item.id,
         item_sha256=row.sha256,
-        question=item.question,
+        question=case.item.question,
         rater=Rater(id=row.rater, kind=row.rater_kind, version=row.rater_version),
         answer=answer,
-        shown=table.shown_of(row),
+        shown=case.shown,
         guideline_version=row.guideline or "",
         is_gold=row.is_gold,
         is_repeat=row.turn == 1,
         assignment=row.id,
         opened_at=datetime.fromtimestamp(row.opened_at, UTC),
-        submitted_at=datetime.fromtimestamp(at, UTC),
+        submitted_at=datetime.fromtimestamp(case.at, UTC),
+        **said,
     )
 
 
-def _record(writer: Writer, judgment: Judgment, item: Item) -> Receipt:
+def _record(writer: Writer, case: _Case, judgment: Judgment) -> Receipt:
+    if case.row.judgment == judgment.id:
+        return _sent_before(writer.store, judgment)
     try:
-        return writer.submit(
-            judgment, lambda connection: _settle(connection, judgment, item)
-        ).result()
+        return writer.submit(judgment, lambda c: _settle(c, case, judgment)).result()
     except ValueError:
         # The same may have come twice at once, and the other one been first.
         with writer.store.reading() as connection:
-            row = case_of(connection, judgment.assignment, judgment.rater.id)
-        if row.judgment != judgment.id:
-            raise
+            if table.state_of(connection, case.row.id).judgment != judgment.id:
+                raise
         return _sent_before(writer.store, judgment)
 
 
-def _settle(connection: Connection, judgment: Judgment, item: Item) -> None:
+def _settle(connection: Connection, case: _Case, judgment: Judgment) -> None:
     """Close the assignment by the judgment, and count the vote."""
-    row = case_of(connection, judgment.assignment, judgment.rater.id)
-    if row.judgment == judgment.id:
+    current = table.state_of(connection, case.row.id)
+    if current.judgment == judgment.id:
         return
-    if row.state not in ("open", "expired"):
+    if current.state not in ("open", "expired"):
         raise Conflict(
-            f"assignment {row.id}: {row.state} already; ask for the next one, or undo this one"
+            f"assignment {case.row.id}: {current.state} already; ask for the next one, or undo"
         )
     is_skip = isinstance(judgment.answer, Skipped)
     state = "skipped" if is_skip else "judged"
-    table.close(connection, row.id, state, judgment.id, judgment.submitted_at.timestamp())
-    if not is_skip and not row.turn:
-        _count(connection, row, project_of(row.config), item, change=1)
+    table.close(connection, case.row.id, state, judgment.id, case.at)
+    if not is_skip and not case.row.turn:
+        _count(connection, case, current.votes + 1)
 
 
-def _count(
-    connection: Connection, row: Row[Any], project: Project, item: Item, change: int
-) -> None:
+def _last_closed(store: Store, project: str, rater: str) -> str | None:
+    stored = get_project(store, project)
+    if stored is None:
+        raise Refused(f"project {project}: there is none of that name")
+    key, among = rater_key(stored.secret, rater), project_of(stored.config).undo_last
+    with store.reading() as connection:
+        return table.last_closed(connection, key, rater, among)
+
+
+def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
+    row, current = case.row, table.state_of(connection, case.row.id)
+    if current.judgment != row.judgment:
+        raise Conflict(f"assignment {row.id}: undone already; ask for the next one")
+    table.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
+    if draft is not None:
+        table.put_draft(connection, row.id, draft, case.at)
+    if row.state == "judged" and not row.turn:
+        _count(connection, case, current.votes - 1)
+    detail = {"judgment": row.judgment}
+    record_event_in(connection, case.project.id, row.rater, "undone", detail)
+
+
+def _count(connection: Connection, case: _Case, votes: int) -> None:
     """Votes, wanted votes and disagreement of an item, after an assignment of it was closed."""
-    question = project.question(item.question)
-    bodies = table.standing_bodies(connection, row.item)
+    bodies = table.standing_bodies(connection, case.row.item)
     answers = [Judgment.model_validate_json(body).answer for body in bodies]
-    possible = verdicts_possible(question, len(item.candidates), len(item.steps))
-    base = project.votes_wanted(item.stratum)
-    target = votes_needed(base, project.overlap.adaptive, answers, possible)
-    votes = row.votes + change
+    possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
+    base = case.project.votes_wanted(case.item.stratum)
+    target = votes_needed(base, case.project.overlap.adaptive, answers, possible)
     queue.set_votes(
-        connection, row.item, votes=votes, target=target,
-        is_open=votes < target and not row.is_gold, disagreement=disagreement(answers, question),
-    )  # fmt: skip
+        connection,
+        case.row.item,
+        votes=votes,
+        target_votes=target,
+        is_open=votes < target and not case.row.is_gold,
+        disagreement=disagreement(answers, case.question),
+    )
 
 
 def _sent_before(store: Store, judgment: Judgment) -> Receipt:

@@ -55,9 +55,9 @@ def latest_pairs(
         return None
     contents = dict(_contents(store, project, sorted({vote["item"] for vote in found})))
     found = [vote for vote in found if vote["item"] in contents]
-    return (
-        (_pairs(found, contents), _names(vote["rater"]["id"] for vote in found)) if found else None
-    )
+    if not found:
+        return None
+    return _pairs(found, contents), _names(vote["rater"]["id"] for vote in found)
 
 
 def _standing(newest_first: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

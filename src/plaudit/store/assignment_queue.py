@@ -6,12 +6,12 @@ Every query goes by an index; the longest way is past the open items that the ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from plaudit.judgments import Item, canonical_json
-from plaudit.store.assignments import Recent
 from plaudit.store.schema import assignment, item
 
 GOLD_INDEX = sa.Index(
@@ -64,22 +64,18 @@ def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
 def _leases(found: sa.FromClause) -> sa.ScalarSelect[int]:
     """How many raters have the item before them just now; repeats give no vote."""
     taken = assignment.alias("taken")
-    return (
-        select(func.count())
-        .where(
-            taken.c.item == found.c.number,
-            taken.c.turn == 0,
-            taken.c.state == "open",
-            taken.c.leased_until > bindparam("now"),
-        )
-        .scalar_subquery()
+    is_leased = sa.and_(
+        taken.c.turn == 0, taken.c.state == "open", taken.c.leased_until > bindparam("now")
     )
+    # As a sum, not a condition: an item's assignments are few, the leases of all raters many.
+    leases = func.coalesce(func.sum(sa.case((is_leased, 1), else_=0)), 0)
+    return select(leases).where(taken.c.item == found.c.number).scalar_subquery()
 
 
 _IN_STRATUM = item.c.stratum == bindparam("stratum")
-_FRESH_BELOW = (
+_BEYOND = (
     item.c.priority == bindparam("priority"),
-    item.c.votes == 0,
+    item.c.votes == bindparam("votes"),
     item.c.number > bindparam("number"),
 )
 _LOWER = (item.c.priority < bindparam("priority"),)
@@ -87,7 +83,7 @@ _LOWER = (item.c.priority < bindparam("priority"),)
 _WAYS = {
     one: tuple(
         _first(*((_IN_STRATUM,) if one else ()), *conditions, head=head)
-        for conditions, head in (((), _HEAD), (_FRESH_BELOW, None), (_LOWER, _HEAD), ((), None))
+        for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
     )
     for one in (False, True)
 }
@@ -99,26 +95,26 @@ def first_free(
     rater: str,
     stratum: str,
     now: float,
-    last: Sequence[Recent],
+    last: Sequence[Row[Any]],
 ) -> int | None:
     """The number of the item to give next from the queue; None where there is none for the rater.
 
     In the queue's order: higher priority, then more votes, then first come. Beyond its head the
-    search goes on from where the rater's ``last`` assignments were, so that it need not pass
-    everything they have had; what that misses is found by going through the whole queue.
+    search goes on from where the rater's ``last`` assignments (``recent``) were, so that it need
+    not pass everything they have had; what that misses is found by going through all of it.
     """
-    ordinary = [one for one in last if not one.is_gold and not one.leased.turn]
-    furthest = min(ordinary, key=lambda one: (one.priority, -one.leased.item), default=None)
+    ordinary = [one for one in last if not one.is_gold and not one.turn]
+    furthest = min(ordinary, key=lambda one: (one.priority, -one.item), default=None)
     values = {"project": project, "rater": rater, "now": now}
     values |= {"stratum": stratum} if stratum else {}
-    head, fresh, lower, whole = _WAYS[bool(stratum)]
+    head, beyond, lower, whole = _WAYS[bool(stratum)]
     ways = [(head, values)]
     if furthest is not None:
-        place = {"priority": furthest.priority}
-        ways += [
-            (fresh, values | place | {"number": furthest.leased.item}),
-            (lower, values | place),
-        ]
+        values |= {"priority": furthest.priority, "number": furthest.item}
+        # It stood among items of as many votes as it has, or one less by the rater's own.
+        levels = sorted({furthest.votes, max(furthest.votes - 1, 0), 0}, reverse=True)
+        ways += [(beyond, values | {"votes": votes}) for votes in levels]
+        ways += [(lower, values)]
     for query, parameters in [*ways, (whole, values)]:
         if (number := connection.execute(query, parameters).scalar()) is not None:
             return number
@@ -148,7 +144,12 @@ def has_room(connection: Connection, item: int, now: float) -> bool:
     return bool(connection.execute(_HAS_ROOM, {"item": item, "now": now}).scalar())
 
 
-_COUNT_VOTES = item.update().where(item.c.number == bindparam("of_item"))
+_COUNTED = ("votes", "target_votes", "is_open", "disagreement")
+_SET_VOTES = (
+    item.update()
+    .where(item.c.number == bindparam("of_item"))
+    .values({name: bindparam(f"new_{name}") for name in _COUNTED})
+)
 
 
 def set_votes(
@@ -156,25 +157,37 @@ def set_votes(
     item: int,
     *,
     votes: int,
-    target: int,
+    target_votes: int,
     is_open: bool,
     disagreement: float,
 ) -> None:
     """How many votes stand, how many are wanted, and how far they lie apart."""
-    values = {
-        "votes": votes, "target_votes": target, "is_open": is_open, "disagreement": disagreement,
-    }  # fmt: skip
-    connection.execute(_COUNT_VOTES.values(**values), {"of_item": item})
+    values = (votes, target_votes, is_open, disagreement)
+    named = {f"new_{name}": value for name, value in zip(_COUNTED, values, strict=True)}
+    connection.execute(_SET_VOTES, {"of_item": item, **named})
 
 
 def set_targets(
     connection: Connection, project: str, votes: int, by_stratum: Mapping[str, int]
 ) -> None:
-    """How many votes items get that have none yet; gold is given out by other rules."""
-    unjudged = item.update().where(item.c.project == project, item.c.votes == 0)
-    connection.execute(unjudged.values(target_votes=votes, is_open=sa.not_(item.c.is_gold)))
+    """How many votes items get: fewer for those without any yet, more for all.
+
+    Gold is given out by other rules, and never stands in the queue.
+    """
+    _set_target(connection, (item.c.project == project, item.c.stratum.not_in(by_stratum)), votes)
     for stratum, wanted in by_stratum.items():
-        connection.execute(unjudged.where(item.c.stratum == stratum).values(target_votes=wanted))
+        of_stratum = (item.c.project == project, item.c.stratum == stratum)
+        _set_target(connection, of_stratum, wanted)
+
+
+def _set_target(
+    connection: Connection, which: Sequence[sa.ColumnElement[bool]], wanted: int
+) -> None:
+    wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
+    outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
+    connection.execute(
+        item.update().where(*which, outdated).values(target_votes=wanted, is_open=wants_more)
+    )
 
 
 def set_priorities(connection: Connection, project: str, items: Iterable[Item]) -> None:

@@ -10,7 +10,7 @@ are found by the primary key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +79,20 @@ def serial_of(id: str) -> int:
     return int(id.rpartition("-")[2])
 
 
+_OF_RATER = (
+    assignment.c.project == bindparam("project"),
+    assignment.c.rater == bindparam("rater"),
+    sa.or_(assignment.c.state == "open", assignment.c.state == "expired"),
+)
 _MEMBERSHIP = (
-    select(project.c.config, project.c.secret, member.c.queue, member.c.suspended_at)
+    select(
+        project.c.config,
+        project.c.secret,
+        member.c.queue,
+        member.c.suspended_at,
+        member.c.rater.is_not(None).label("is_member"),
+        sa.exists().where(*_OF_RATER).label("has_unfinished"),
+    )
     .select_from(
         project.outerjoin(
             member,
@@ -88,14 +100,14 @@ _MEMBERSHIP = (
         )
     )
     .where(project.c.id == bindparam("project"))
-    .add_columns(member.c.rater.is_not(None).label("is_member"))
     # One at a time in a project: SQLite has one writer anyway, PostgreSQL is told here.
     .with_for_update(of=project)
 )
 
 
 def membership(connection: Connection, project: str, rater: str) -> Row[Any] | None:
-    """Config, secret, queue, suspended_at and is_member; None where there is no such project.
+    """The project as it concerns a rater: config, secret, queue, suspended_at, is_member and
+    has_unfinished; None where there is no such project.
 
     It locks the project until the end of the transaction, so that two raters never take the same
     last place of an item.
@@ -114,11 +126,7 @@ _ASSIGNMENT = (
 )
 _UNFINISHED = (
     select(*_ASSIGNMENT)
-    .where(
-        assignment.c.project == bindparam("project"),
-        assignment.c.rater == bindparam("rater"),
-        assignment.c.state.in_(("open", "expired")),
-    )
+    .where(*_OF_RATER)
     .order_by(assignment.c.opened_at.desc(), assignment.c.id.desc())
     .limit(10)
 )
@@ -131,7 +139,15 @@ def unfinished(connection: Connection, project: str, rater: str) -> list[Leased]
 
 
 _RECENT_ONES = (
-    select(*_ASSIGNMENT, item.c.priority, item.c.is_gold)
+    select(
+        assignment.c.id,
+        assignment.c.shown,
+        assignment.c.item,
+        assignment.c.turn,
+        item.c.priority,
+        item.c.votes,
+        item.c.is_gold,
+    )
     .join(item, item.c.number == assignment.c.item)
     .where(
         assignment.c.id.between(bindparam("first"), bindparam("last")),
@@ -140,15 +156,6 @@ _RECENT_ONES = (
     .order_by(assignment.c.id.desc())
     .limit(_RECENT)
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recent:
-    """One of a rater's last assignments, with what of its item matters for the next."""
-
-    leased: Leased
-    priority: int
-    is_gold: bool
 
 
 _LAST_ID = select(func.max(assignment.c.id)).where(
@@ -161,13 +168,10 @@ def _span(key: str) -> dict[str, str]:
     return {"first": assignment_id(key, 0), "last": f"{key}-{'9' * _SERIAL_DIGITS}"}
 
 
-def recent(connection: Connection, key: str, rater: str) -> list[Recent]:
-    """The rater's last assignments in the project, the last first."""
-    rows = connection.execute(_RECENT_ONES, _span(key) | {"rater": rater})
-    return [
-        Recent(leased=_leased(row), priority=row.priority, is_gold=bool(row.is_gold))
-        for row in rows
-    ]
+def recent(connection: Connection, key: str, rater: str) -> Sequence[Row[Any]]:
+    """The rater's last assignments in the project, the last first: id, shown, item, turn, and the
+    item's priority, votes and is_gold."""
+    return connection.execute(_RECENT_ONES, _span(key) | {"rater": rater}).all()
 
 
 _JUDGED_ONCE = (
@@ -194,6 +198,9 @@ def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
     return _leased(row) if row else None
 
 
+_INSERT = assignment.insert()
+
+
 def insert(connection: Connection, project: str, rater: str, leased: Leased) -> None:
     """Write down a new assignment."""
     row = {
@@ -201,67 +208,75 @@ def insert(connection: Connection, project: str, rater: str, leased: Leased) -> 
         "turn": leased.turn, "state": leased.state, "opened_at": leased.opened_at,
         "leased_until": leased.leased_until, "shown": ",".join(map(str, leased.shown)),
     }  # fmt: skip
-    connection.execute(assignment.insert(), row)
+    connection.execute(_INSERT, row)
 
 
-_OF_ID = assignment.c.id == bindparam("of_id")
-_REOPEN = assignment.update().where(_OF_ID).values(state="open", closed_at=None, judgment=None)
-_CLOSE = assignment.update().where(_OF_ID)
+def _change(*columns: str) -> sa.Update:
+    """An update of one assignment, whose new values are parameters named ``new_...``."""
+    values = {name: bindparam(f"new_{name}") for name in columns}
+    return assignment.update().where(assignment.c.id == bindparam("of_id")).values(values)
+
+
+_REOPEN = _change("opened_at", "leased_until").values(state="open", closed_at=None, judgment=None)
+_CLOSE = _change("state", "judgment", "closed_at")
+_EXTEND = _change("leased_until").where(assignment.c.state == "open")
 
 
 def reopen(connection: Connection, id: str, opened_at: float, leased_until: float) -> None:
     """Give an assignment back to its rater."""
-    times = {"opened_at": opened_at, "leased_until": leased_until}
-    connection.execute(_REOPEN.values(**times), {"of_id": id})
+    values = {"of_id": id, "new_opened_at": opened_at, "new_leased_until": leased_until}
+    connection.execute(_REOPEN, values)
 
 
 def close(connection: Connection, id: str, state: str, judgment: str | None, at: float) -> None:
-    """Judged, skipped or expired; its draft goes."""
-    values = {"state": state, "judgment": judgment, "closed_at": at}
-    connection.execute(_CLOSE.values(**values), {"of_id": id})
-    connection.execute(_FORGET_DRAFT, {"of_id": id})
+    """Judged, skipped or expired; the draft of what was submitted goes."""
+    values = {"of_id": id, "new_state": state, "new_judgment": judgment, "new_closed_at": at}
+    connection.execute(_CLOSE, values)
+    if judgment is not None:
+        connection.execute(_FORGET_DRAFT, {"of_id": id})
+
+
+def extend(connection: Connection, id: str, leased_until: float) -> None:
+    """Keep an open assignment for longer."""
+    connection.execute(_EXTEND, {"of_id": id, "new_leased_until": leased_until})
+
+
+_EXPIRE = (
+    assignment.update()
+    .where(assignment.c.state == "open", assignment.c.leased_until <= bindparam("now"))
+    .values(state="expired", closed_at=bindparam("now"))
+)
 
 
 def expire(connection: Connection, now: float) -> int:
     """Mark every lease that has run out; returns how many."""
-    ended = assignment.update().where(
-        assignment.c.state == "open", assignment.c.leased_until <= now
-    )
-    return connection.execute(ended.values(state="expired", closed_at=now)).rowcount
+    return connection.execute(_EXPIRE, {"now": now}).rowcount
 
 
 _FORGET_DRAFT = draft.delete().where(draft.c.assignment == bindparam("of_id"))
+_WRITE_DRAFT = draft.insert()
 
 
 def put_draft(connection: Connection, id: str, body: str, at: float) -> None:
+    """Keep what was entered so far, in place of what was kept before."""
     connection.execute(_FORGET_DRAFT, {"of_id": id})
-    connection.execute(draft.insert(), {"assignment": id, "body": body, "saved_at": at})
+    connection.execute(_WRITE_DRAFT, {"assignment": id, "body": body, "saved_at": at})
 
 
-_EXTEND = assignment.update().where(_OF_ID, assignment.c.state == "open")
+_DRAFT = select(draft.c.body).where(draft.c.assignment == bindparam("id"))
 
 
-def extend(connection: Connection, id: str, leased_until: float) -> None:
-    connection.execute(_EXTEND.values(leased_until=leased_until), {"of_id": id})
+def draft_of(connection: Connection, id: str) -> str | None:
+    """What was entered so far; None for nothing."""
+    return connection.execute(_DRAFT, {"id": id}).scalar()
+
+
+_ITEM = select(item.c.content).where(item.c.number == bindparam("item"))
 
 
 def content(connection: Connection, number: int) -> str:
     """The item as JSON."""
     return connection.execute(_ITEM, {"item": number}).scalar_one()
-
-
-_ITEM = select(item.c.content).where(item.c.number == bindparam("item"))
-_CONTENT = (
-    select(item.c.content, draft.c.body)
-    .select_from(item.outerjoin(draft, draft.c.assignment == bindparam("assignment")))
-    .where(item.c.number == bindparam("item"))
-)
-
-
-def content_and_draft(connection: Connection, leased: Leased) -> tuple[str, str | None]:
-    """The item as JSON, and the draft if there is one."""
-    row = connection.execute(_CONTENT, {"item": leased.item, "assignment": leased.id}).one()
-    return row.content, row.body
 
 
 _GUIDELINE = (
@@ -274,7 +289,7 @@ _GUIDELINE = (
 _CASE = (
     select(
         *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
-        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, project.c.config,
+        item.c.content, item.c.sha256, item.c.is_gold, project.c.config,
         rater.c.kind.label("rater_kind"), rater.c.version.label("rater_version"),
         _GUIDELINE.label("guideline"),
     )
@@ -289,6 +304,18 @@ def case(connection: Connection, id: str) -> Row[Any] | None:
     """An assignment with its item, project, rater and the guideline in force; None where there is
     none of that id."""
     return connection.execute(_CASE, {"id": id}).first()
+
+
+_STATE = (
+    select(assignment.c.state, assignment.c.judgment, item.c.votes)
+    .join(item, item.c.number == assignment.c.item)
+    .where(assignment.c.id == bindparam("id"))
+)
+
+
+def state_of(connection: Connection, id: str) -> Row[Any]:
+    """State, the judgment it stands by, and the votes of its item, at this moment."""
+    return connection.execute(_STATE, {"id": id}).one()
 
 
 def shown_of(row: Row[Any]) -> tuple[int, ...]:

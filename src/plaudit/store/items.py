@@ -31,7 +31,7 @@ class StoredItem:
     is_open: bool
     """Whether it wants more votes."""
     disagreement: float
-    """Share of pairs of votes that differ, 0 to 1."""
+    """How far its votes lie apart, 0 to 1, as the application that collects them says."""
 
 
 def add_items(store: Store, project: str, items: Iterable[Item], target_votes: int) -> int:

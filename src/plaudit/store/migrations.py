@@ -16,6 +16,7 @@ _TALLIES = (
     schema.vote,
     schema.rater_tally,
     schema.pattern_tally,
+    schema.item_tally,
 )
 
 

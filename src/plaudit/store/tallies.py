@@ -28,12 +28,12 @@ from plaudit.store.tally_rows import (
     items_at,
     places_of,
     seqs_of,
-    set_disagreement,
+    set_differing,
     set_folded_seq,
     suspensions,
     votes_at,
 )
-from plaudit.store.votes import Cell, Vote, contribution, disagreement, vote_of, written
+from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, written
 
 _AT_ONCE = 1000
 
@@ -69,9 +69,14 @@ def _is_up_to_date(store: Store) -> bool:
 def rebuild_tallies(store: Store) -> None:
     """Make all tallies anew from the log."""
     with store.appending() as connection:
-        for table in (schema.vote, schema.tally_mark, schema.tally_suspended, *TABLES.values()):
+        for table in (
+            schema.vote,
+            schema.tally_mark,
+            schema.tally_suspended,
+            schema.item_tally,
+            *TABLES.values(),
+        ):
             connection.execute(table.delete())
-        connection.execute(schema.item.update().values(disagreement=0.0))
     catch_up(store)
 
 
@@ -139,7 +144,7 @@ def _recount(
 ) -> None:
     """Move the tallies from the votes and suspensions before to those after."""
     difference: dict[tuple[str, Cell], int] = Counter()
-    disputed = []
+    shares = {}
     for place in {**before, **after}:
         old, new = ([*votes.get(place, {}).values()] for votes in (before, after))
         were, are = then.get(place[0], set()), now.get(place[0], set())
@@ -147,11 +152,9 @@ def _recount(
             difference[place[0], cell] += many
         for cell, many in contribution(old, were).items():
             difference[place[0], cell] -= many
-        was, share = disagreement(old, were), disagreement(new, are)
-        if was != share:
-            disputed.append({"in_project": place[0], "of_id": place[1], "share": share})
+        shares[place] = differing(new, are)
     add_difference(connection, {key: many for key, many in difference.items() if many})
-    set_disagreement(connection, disputed)
+    set_differing(connection, shares)
 
 
 def _follow_suspensions(connection: Connection) -> None:

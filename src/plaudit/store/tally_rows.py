@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, fields
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from plaudit.judgments import Item
@@ -31,13 +31,18 @@ _ROWS_A_STATEMENT = 500
 _MARK = "votes"
 
 
-def set_disagreement(connection: Connection, disputed: Sequence[Mapping[str, Any]]) -> None:
-    item = schema.item
-    if disputed:
-        of_item = (item.c.project == bindparam("in_project")) & (item.c.id == bindparam("of_id"))
-        connection.execute(
-            item.update().where(of_item).values(disagreement=bindparam("share")), disputed
-        )
+def set_differing(connection: Connection, shares: Mapping[Place, float]) -> None:
+    """Of each item, how much its votes differ; those whose votes do not have no row."""
+    table = schema.item_tally
+    for project, ids in _by_project(shares):
+        connection.execute(table.delete().where(table.c.project == project, table.c.item.in_(ids)))
+        rows = [
+            {"project": project, "item": item, "differing": shares[project, item]}
+            for item in ids
+            if shares[project, item]
+        ]
+        if rows:
+            connection.execute(table.insert().values(rows))
 
 
 def add_difference(connection: Connection, difference: Mapping[tuple[str, Cell], int]) -> None:

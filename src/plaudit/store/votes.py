@@ -109,14 +109,14 @@ def contribution(votes: Sequence[Vote], suspended: Collection[str]) -> Counter[C
     return cells
 
 
-def disagreement(votes: Sequence[Vote], suspended: Collection[str]) -> float:
+def differing(votes: Sequence[Vote], suspended: Collection[str]) -> float:
     """Share of pairs of raters' answers that differ, 0 to 1; 0 where nobody can be compared."""
-    same = differing = 0
+    alike = units = 0
     counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
     for one, other in _peers(counted):
-        alike, units = _alike(one, other)
-        same, differing = same + alike, differing + units - alike
-    return differing / (same + differing) if same + differing else 0.0
+        more_alike, more_units = _alike(one, other)
+        alike, units = alike + more_alike, units + more_units
+    return (units - alike) / units if units else 0.0
 
 
 def nominal(kind: str, label: str) -> str:
