@@ -63,6 +63,8 @@ class Load:
     raters: int
     seconds: float
     items: int
+    rate: float = 0.0
+    """Judgments a second of all raters together, who think in between; 0 for without a pause."""
     kills: int = 0
 
 
@@ -89,6 +91,7 @@ class Measured:
     """Items whose count of votes is not that of the log."""
     faults: tuple[str, ...]
     """What ``verify`` found."""
+    server_cpu_ms_per_judgment: float
     server_cpu_seconds: float
     client_cpu_seconds: float
     load_average: float
@@ -123,15 +126,18 @@ def set_up(database: str, raters: int, items: Sequence[Item], folder: Path) -> l
 
 
 async def drive(
-    server: Server, tokens: Sequence[str], items: Sequence[Item], seconds: float, kills: int
+    server: Server, tokens: Sequence[str], items: Sequence[Item], load: Load
 ) -> tuple[list[Tally], list[Seat]]:
     """All raters at work for some seconds, while the server is killed now and then."""
+    thinks = {"seconds": load.raters / load.rate} if load.rate else {}
+    kind = KIND.model_copy(update=thinks)
     seats = [
-        Seat(kind=KIND, number=number, client=RaterClient(RawLine(server.port, token), PROJECT, 90))
+        Seat(kind=kind, number=number, client=RaterClient(RawLine(server.port, token), PROJECT, 90))
         for number, token in enumerate(tokens)
     ]
-    terms = Terms(truths=truths_of_items(items), until=time.monotonic() + seconds)
-    killing = asyncio.create_task(_kill(server, seconds, kills))
+    until = time.monotonic() + load.seconds
+    terms = Terms(truths=truths_of_items(items), until=until, pace=1.0 if load.rate else 0.0)
+    killing = asyncio.create_task(_kill(server, load.seconds, load.kills))
     tallies = await work(seats, terms)
     await killing
     for seat in seats:
@@ -196,7 +202,7 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
         server.start()
         before, began = server.used_seconds(), time.perf_counter()
         own = _own_cpu_seconds()
-        tallies, seats = asyncio.run(drive(server, tokens, items, load.seconds, load.kills))
+        tallies, seats = asyncio.run(drive(server, tokens, items, load))
         took, used = time.perf_counter() - began, server.used_seconds() - before
         own = _own_cpu_seconds() - own
         server.stop()
@@ -208,6 +214,7 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
         next_p50_ms=next_[0], next_p99_ms=next_[1],
         resent=sum(seat.client.timed.resent for seat in seats),
         refused=sum(len(tally.refused) for tally in tallies),
+        server_cpu_ms_per_judgment=round(1000 * used / max(checked.judgments, 1), 2),
         kills=load.kills, server_cpu_seconds=round(used, 1), client_cpu_seconds=round(own, 1),
         load_average=round(os.getloadavg()[0], 2), **asdict(checked),
     )  # fmt: skip
@@ -241,12 +248,13 @@ def main() -> None:
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, default=0.0, help="judgments a second; 0 for most")
     parser.add_argument("--kill", type=int, default=0, help="times to kill the server")
     parser.add_argument("--profile", default="", help="file for cProfile's figures of the server")
     given = parser.parse_args()
     load = Load(
         database=given.database, raters=given.raters, seconds=given.seconds, items=given.items,
-        kills=given.kill,
+        rate=given.rate, kills=given.kill,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(asdict(measure(load, Path(folder), given.profile)), indent=1))

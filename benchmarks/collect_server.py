@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -86,25 +87,22 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def serve(database: str, port: int, profile: str = "") -> None:
-    """Serve until interrupted."""
-    import uvicorn
-
-    from plaudit.feedback.app import create_app
+def run(database: str, port: int, profile: str = "") -> None:
+    """Serve as ``plaudit collect`` does, until interrupted."""
+    from plaudit.feedback.serving import listen, serve
     from plaudit.store import open_store
 
-    config = uvicorn.Config(
-        create_app(open_store(database)), host="127.0.0.1", port=port, log_level="warning",
-        access_log=False, ws="none",
-    )  # fmt: skip
+    def serving() -> None:
+        serve(open_store(database), listen("127.0.0.1", port), "127.0.0.1", (), False)
+
     if profile:
-        _profiled(uvicorn.Server(config).run, profile)
+        _profiled(serving, profile)
     else:
-        uvicorn.Server(config).run()
+        serving()
 
 
-def _profiled(run, path: str) -> None:
-    """Every thread has a profile of its own; the file adds them up."""
+def _profiled(serving: Callable[[], None], path: str) -> None:
+    """CPU time by function; every thread has a profile of its own, and the file adds them up."""
     profiles: list[cProfile.Profile] = []
 
     def begin(*_) -> None:
@@ -114,18 +112,12 @@ def _profiled(run, path: str) -> None:
     # A thread's first event makes its profile, which then takes the place of this function.
     threading.setprofile(begin)
     begin()
-    try:
-        run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        total = None
-        for one in profiles:
-            one.disable()
-            one.create_stats()
-            total = total.add(one) if total else pstats.Stats(one)
-        assert total is not None
-        total.dump_stats(path)
+    serving()
+    total = pstats.Stats()
+    for one in profiles:
+        one.create_stats()
+        total.add(one)
+    total.dump_stats(path)
 
 
 def _answers(port: int) -> bool:
@@ -137,4 +129,4 @@ def _answers(port: int) -> bool:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), *sys.argv[3:4])
+    run(sys.argv[1], int(sys.argv[2]), *sys.argv[3:4])
