@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ class Load:
     database: str
     raters: int
     seconds: float
+    """That the server is up."""
     items: int
     rate: float = 0.0
     """Judgments a second of all raters together, who think in between; 0 for without a pause."""
@@ -135,24 +137,24 @@ async def drive(
         Seat(kind=kind, number=number, client=RaterClient(RawLine(server.port, token), PROJECT, 90))
         for number, token in enumerate(tokens)
     ]
-    until = time.monotonic() + load.seconds
-    terms = Terms(truths=truths_of_items(items), until=until, pace=1.0 if load.rate else 0.0)
-    killing = asyncio.create_task(_kill(server, load.seconds, load.kills))
+    serving = asyncio.create_task(_serve_and_kill(server, load.seconds, load.kills))
+    pace = 1.0 if load.rate else 0.0
+    terms = Terms(truths=truths_of_items(items), is_over=serving.done, pace=pace)
     tallies = await work(seats, terms)
-    await killing
+    await serving
     for seat in seats:
         await seat.client.line.close()
     return tallies, seats
 
 
-async def _kill(server: Server, seconds: float, kills: int) -> None:
-    """At moments drawn at random, one in each of as many equal parts of the time."""
-    began, part = time.monotonic(), seconds / max(kills, 1)
-    for number in range(kills):
-        moment = began + part * (number + random.random())
-        await asyncio.sleep(max(0.0, moment - time.monotonic()))
+async def _serve_and_kill(server: Server, seconds: float, kills: int) -> None:
+    """The server up for so many seconds in all, cut by kills at moments drawn at random."""
+    cuts = sorted(random.uniform(0, seconds) for _ in range(kills))
+    for begin, end in pairwise([0.0, *cuts]):
+        await asyncio.sleep(end - begin)
         server.kill()
         await asyncio.to_thread(server.start)
+    await asyncio.sleep(seconds - (cuts[-1] if cuts else 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

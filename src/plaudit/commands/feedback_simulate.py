@@ -49,7 +49,10 @@ def simulate(
     mix, truths = read_mix(raters), _truths(items, scorer)
     tokens = _tokens(mix, token, store, project)
     until = float("inf") if seconds is None else time.monotonic() + seconds
-    terms = Terms(truths=truths, seed=mix.seed, most=most, until=until, pace=pace)
+    terms = Terms(
+        truths=truths, seed=mix.seed, most=most, pace=pace,
+        is_over=lambda: time.monotonic() >= until,
+    )  # fmt: skip
 
     async def run() -> list[Tally]:
         async with signed_in(url, mix, tokens, project) as seats:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import httpx
 
 FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 1.0
 TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +36,8 @@ class Terms:
     seed: int = 0
     most: int | None = None
     """Judgments of one rater; None for all there are."""
-    until: float = float("inf")
-    """``time.monotonic()`` at which they stop."""
+    is_over: Callable[[], bool] = lambda: False
+    """Asked before each task."""
     pace: float = 0.0
     """Waits of so much of the time they say they took: 1 is as people do, 0 is without waiting."""
 
@@ -88,7 +87,7 @@ async def sit(seat: Seat, terms: Terms) -> Tally:
 
 def _is_over(tally: Tally, terms: Terms) -> bool:
     is_enough = terms.most is not None and len(tally.acknowledged) >= terms.most
-    return is_enough or time.monotonic() >= terms.until
+    return is_enough or terms.is_over()
 
 
 async def _reloaded(seat: Seat, assignment: dict[str, Any]) -> dict[str, Any]:
