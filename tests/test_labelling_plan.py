@@ -1,5 +1,6 @@
 """The plan against arithmetic done by hand, and against projects simulated straight through."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from plaudit.commands.feedback_simulate import plan_labelling
 from plaudit.feedback.labelling_advice import advise
 from plaudit.feedback.labelling_curve import (
     LearningCurve,
@@ -22,6 +24,7 @@ from plaudit.feedback.labelling_votes import Ballots, Overlap, cast, consensus
 from plaudit.feedback.simulation import RaterKind
 from plaudit.judgments import Judgment, Pairwise, Rater
 from plaudit.statistics.floors import logistic_loss
+from plaudit.store import append, open_store, put_project
 
 GOOD = RaterKind(name="good", noise=0.7)
 POOL = [GOOD] * 8 + [RaterKind(name="chance", strategy="random")] * 2
@@ -202,3 +205,33 @@ def test_a_pilot_gives_back_the_noise_that_made_it():
 def test_a_pilot_that_says_too_little_is_refused():
     with pytest.raises(ValueError, match="two decisive pairwise votes on 10 items"):
         estimate_pool(judgments_of([GOOD] * 2, 10, 2), gap=1.0)
+
+
+def test_default_alternatives_are_those_there_are_raters_for():
+    found = predict(LabellingPlan(overlap="3", replicates=4), [GOOD] * 3)
+    assert [one.overlap for one in found] == ["3", "1", "2+1"]
+    with pytest.raises(ValueError, match="5 votes on a pair need as many raters"):
+        predict(LabellingPlan(overlap="3", alternatives=("5",), replicates=4), [GOOD] * 3)
+
+
+def test_the_command_plans_from_a_pilot(tmp_path, capsys):
+    store = open_store(tmp_path / "pilot.db")
+    put_project(store, "p", "{}")
+    append(store, judgments_of([RaterKind(name="n", noise=0.6)] * 3, 200, 2))
+    store.close()
+    options = {"raters": None, "config": None, "project": "p"}
+    overrides = ["overlap=2", "pairs=500", "replicates=4"]
+    plan_labelling(overrides, pilot=str(tmp_path / "pilot.db"), as_json=True, **options)
+    found, told = capsys.readouterr()
+    assert told.startswith("pilot: 3 raters, 200 items with two votes or more; they agree on 0.")
+    planned = json.loads(found)["predictions"][0]
+    assert planned["overlap"] == "2" and planned["votes"] == pytest.approx(1000)
+    overrides.append("reward_accuracy=0.99")
+    plan_labelling(overrides, pilot=str(tmp_path / "pilot.db"), as_json=True, **options)
+    hopeless = json.loads(capsys.readouterr().out)
+    assert hopeless["predictions"][0]["pairs_for_sure"] is None
+    assert "at or above the best such a model can do" in hopeless["advice"][-1]
+    with pytest.raises(ValueError, match="give either --raters FILE or --pilot STORE"):
+        plan_labelling(overrides, pilot="", as_json=True, **options)
+    with pytest.raises(ValueError, match="no such store"):
+        plan_labelling(overrides, pilot=str(tmp_path / "none.db"), as_json=True, **options)

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,8 +92,8 @@ def plan_labelling(
     found = predict(plan, _pool(plan, raters, pilot, project))
     advice = advise(plan, found)
     if as_json:
-        rows = [asdict(one) for one in found]
-        print(json.dumps({"predictions": rows, "advice": advice}, indent=1))
+        rows = [{key: _or_none(value) for key, value in asdict(one).items()} for one in found]
+        print(json.dumps({"predictions": rows, "advice": advice}, indent=1, allow_nan=False))
         return
     _show_predictions(found)
     for line in advice:
@@ -150,9 +150,10 @@ def _pool(
     finally:
         store.close()
     low, noise, high = found.noise
-    print(
+    typer.echo(
         f"pilot: {found.raters} raters, {found.items} items with two votes or more; they agree on "
-        f"{found.agreement.point:.3f}, so their noise is {noise:.2f} ({low:.2f} to {high:.2f})"
+        f"{found.agreement.point:.3f}, so their noise is {noise:.2f} ({low:.2f} to {high:.2f})",
+        err=True,
     )
     return found.kinds()
 
@@ -199,6 +200,11 @@ def _show_predictions(found: Sequence[Prediction]) -> None:
             f"{one.price:,.2f}", f"{one.hours:,.1f}", f"{one.raters:,.0f}",
         )  # fmt: skip
     Console().print(table)
+
+
+def _or_none(value: Any) -> Any:
+    """JSON knows no infinity: pairs that no number of is enough."""
+    return None if value == float("inf") else value
 
 
 def _interval(interval: Sequence[float]) -> str:

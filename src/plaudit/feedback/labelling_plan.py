@@ -52,7 +52,8 @@ class LabellingPlan(Config):
     overlap: Written = "2+1"
     """Votes a pair; 2+1 is two, and a third where they leave it even."""
     alternatives: tuple[Written, ...] = ("1", "2+1", "3", "5")
-    """Overlaps to compare it with, on the same number of votes."""
+    """Overlaps to compare it with, on the same number of votes; by default those of these that the
+    pool has raters for."""
     pairs: Count | None = None
     """Pairs to label; null to find how many reach reward_accuracy."""
     consensus_accuracy: Accuracy = 0.85
@@ -144,8 +145,7 @@ def predict(plan: LabellingPlan, kinds: Sequence[RaterKind]) -> tuple[Prediction
     Raises:
         ValueError: the pool is smaller than the largest overlap, or its labels teach nothing.
     """
-    named = dict.fromkeys((plan.overlap, *plan.alternatives))
-    simulated = simulate_overlaps(plan, kinds, [read_overlap(name) for name in named])
+    simulated = simulate_overlaps(plan, kinds, _overlaps(plan, len(kinds)))
     slower = _slower(plan, simulated[0].curve)
     found = [replace(one, curve=one.curve.slowed(slower)) for one in simulated]
     budget = plan.pairs * found[0].votes_per_pair if plan.pairs else None
@@ -177,6 +177,14 @@ def _gathered(
         accuracy_RS=np.array([one.accuracy_S for one in outcomes_R]),
         curve=fit_curve(sizes, correlations_RS, plan.ceiling),
     )
+
+
+def _overlaps(plan: LabellingPlan, raters: int) -> list[Overlap]:
+    planned = read_overlap(plan.overlap)
+    others = [read_overlap(name) for name in plan.alternatives]
+    if "alternatives" not in plan.model_fields_set:
+        others = [one for one in others if one.most <= raters]
+    return list(dict.fromkeys((planned, *others)))
 
 
 def _slower(plan: LabellingPlan, curve: LearningCurve) -> float:
