@@ -90,7 +90,7 @@ def cluster_bootstrap(
     for r in range(resamples):
         drawn_C = np.bincount(rng.integers(count, size=count), minlength=count).astype(float)
         values_R[r] = statistic(drawn_C[cluster_N], *arrays_N)
-    return _percentiles(point, values_R, confidence)
+    return percentile_interval(point, values_R, confidence)
 
 
 def _numbered(clusters_N: ArrayLike) -> tuple[NDArray[np.intp], int]:
@@ -103,7 +103,14 @@ def _numbered(clusters_N: ArrayLike) -> tuple[NDArray[np.intp], int]:
     return cluster_N, len(names_C)
 
 
-def _percentiles(point: float, values_R: NDArray[np.float64], confidence: float) -> Interval:
+def percentile_interval(
+    point: float, values_R: NDArray[np.float64], confidence: float = 0.95
+) -> Interval:
+    """The middle ``confidence`` of the values of resamples; those that are NaN are left out.
+
+    Raises:
+        ValueError: the point is NaN, or more than a tenth of the values are.
+    """
     normal_quantile(confidence)  # the same check of the confidence everywhere
     defined_R = values_R[~np.isnan(values_R)]
     undefined = len(values_R) - len(defined_R)
