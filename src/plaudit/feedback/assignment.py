@@ -153,7 +153,7 @@ def _new(connection: Connection, desk: _Desk) -> Assignment | None:
         return _lease(connection, desk, first.item, shown=first.shown[::-1])
     number = None
     if wanted == "gold":
-        number = queue.first_gold(connection, desk.project.id, desk.rater)
+        number = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
     if number is None:
         number = queue.first_free(
             connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last

@@ -118,12 +118,18 @@ def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> 
     if last is None:
         return None
     case = _case(writer.store, last, rater, now)
+    undone = Conflict(f"assignment {last}: undone already; ask for the next one")
+    if case.row.judgment is None:
+        raise undone
     taken_back = find(writer.store, case.row.judgment)
     withdrawn = _judgment(
         case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
     )
     draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
-    writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
+    try:
+        writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
+    except ValueError as error:
+        raise undone from error
     with writer.store.reading() as connection:
         return assignment_of(connection, last)
 
@@ -215,8 +221,7 @@ def _last_closed(store: Store, project: str, rater: str) -> str | None:
 
 def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
     row, current = case.row, table.state_of(connection, case.row.id)
-    if current.judgment != row.judgment:
-        raise Conflict(f"assignment {row.id}: undone already; ask for the next one")
+    assert current.judgment == row.judgment, "the log takes a judgment back once"
     table.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
     if draft is not None:
         table.put_draft(connection, row.id, draft, case.at)
