@@ -1,4 +1,4 @@
-"""``plaudit feedback invite``, ``token`` and ``erase``: a project's people from the command line."""
+"""``plaudit feedback invite``, ``token``, ``erase``: a project's people from the command line."""
 
 from __future__ import annotations
 
