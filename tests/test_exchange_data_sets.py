@@ -59,6 +59,14 @@ def test_ranks_of_siblings_and_rankings_of_people(tmp_path: Path) -> None:
     assert "user-9" not in first.item.model_dump_json()
 
 
+def test_trees_without_ranks_are_counted(tmp_path: Path) -> None:
+    other = samples.OASST_MESSAGES[0] | {"message_id": "other"}
+    (entry,) = read(tmp_path, [*samples.OASST_MESSAGES, other], ".jsonl")
+    assert entry.unread == ("tree in which nothing is ranked",)
+    with pytest.raises(ValueError, match="holds nothing that was judged"):
+        read(tmp_path, [other], ".jsonl")
+
+
 def test_equal_ranks_of_siblings_are_ties(tmp_path: Path) -> None:
     replies = [samples.message(id, "a", id, rank=1) for id in "bc"]
     root = samples.message("a", None, "Hi", replies=replies)

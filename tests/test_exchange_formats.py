@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plaudit.formats.exchange import Reading, read_exchange
+from plaudit.formats.exchange import EXCHANGE_FORMATS, Reading, read_exchange
 from plaudit.judgments import Pairwise
 from tests import exchange_samples as samples
 from tests.exchange_read import answers, judged, read
@@ -94,3 +94,9 @@ def test_a_probability_says_how_sure(tmp_path: Path) -> None:
     strengths = [getattr(judgment.answer, "strength", None) for judgment in found]
     assert strengths == [-2, 0, 2]
     assert [judgment.confidence for judgment in found] == [0.9, None, 0.8]
+
+
+def test_the_page_has_every_format_as_the_table_has_it() -> None:
+    page = (Path(__file__).parent.parent / "docs/collect/formats.md").read_text()
+    rows = [f"| `{name}` | {f.keeps} | {f.loses} |" for name, f in EXCHANGE_FORMATS.items()]
+    assert "\n".join(rows) in page

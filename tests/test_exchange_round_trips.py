@@ -91,4 +91,7 @@ def test_every_format_into_every_other_says_what_it_loses(
     rows = write_exchange(bare, target)
     judgments = sum(len(entry.judgments) for entry in bare)
     unsaid = sum(number for key, number in rows.losses.items() if key.startswith("judgment ("))
+    without = sum(not entry.judgments for entry in bare)
+    keeps_items = target in ("plaudit", "label_studio", "argilla", "argilla_disk")
+    assert rows.losses.get("item without judgments", 0) == (0 if keeps_items else without)
     assert rows.judgments + unsaid == judgments

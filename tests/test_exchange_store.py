@@ -14,7 +14,7 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from plaudit.aggregation.exchange import give_judgments, pseudonym, take_judgments
+from plaudit.aggregation.exchange import Making, give_judgments, pseudonym, take_judgments
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.formats import load_demonstrations, load_judged, load_stepped
 from plaudit.store import (
@@ -165,6 +165,22 @@ def test_shares_of_votes_become_probabilities_that_the_trainer_reads(
     assert min(soft) < 0.9 and all(0.5 <= p <= 1 for p in soft)
 
 
+def test_strengths_become_margins_and_marks_come_from_their_scale(
+    store: Store, tmp_path: Path
+) -> None:
+    take_judgments(store, "p", file(tmp_path, samples.HELPSTEER2[:1]))
+    out = tmp_path / "pairs.jsonl"
+    give_judgments(store, "p", out, format="trl", targets="majority", making=Making(margins=True))
+    (judged,) = load_judged(str(out))
+    assert judged.preferences[0].margin == 3.0
+    put_project(store, "marks", "{}")
+    take_judgments(store, "marks", file(tmp_path, samples.MT_BENCH_SINGLE))
+    out, making = tmp_path / "marks.jsonl", Making(scale=(1, 10))
+    give_judgments(store, "marks", out, format="judged", targets="soft", making=making)
+    (judged,) = load_judged(str(out))
+    assert judged.ratings[0].value == pytest.approx(8 / 9)
+
+
 def test_steps_demonstrations_and_marks_go_out_in_their_shapes(
     store: Store, tmp_path: Path
 ) -> None:
@@ -193,6 +209,14 @@ def test_steps_demonstrations_and_marks_go_out_in_their_shapes(
         ({"format": "nothing"}, "format nothing: not one of judgments; expected plaudit"),
         ({"format": "arena", "targets": "soft"}, "not one of targets; expected trl, judged"),
         ({"format": "trl", "targets": "hard"}, "targets: hard; expected votes"),
+        (
+            {"format": "trl", "making": Making(margins=True)},
+            "margins, weighting and scale are of targets; expected majority or soft",
+        ),
+        (
+            {"format": "trl", "targets": "soft", "making": Making(weighting="loud")},  # pyright: ignore[reportArgumentType]
+            "weighting is loud",
+        ),
         ({"format": "oasst"}, r"nothing can be written as oasst \(judgment \(pairwise\): 2\)"),
     ],
 )

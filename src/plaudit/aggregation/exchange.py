@@ -11,12 +11,14 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, func, select
 
+from plaudit.aggregation.consensus import Method
+from plaudit.aggregation.targets import Weighting
 from plaudit.aggregation.targets import targets as made_targets
 from plaudit.formats.exchange import (
     EXCHANGE_FORMATS,
@@ -28,7 +30,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import Item, Judgment, Rater, Skipped
+from plaudit.judgments import Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -48,7 +50,18 @@ from plaudit.store.log import chain_head
 Targets = Literal["votes", "majority", "soft"]
 """``votes``: the judgments themselves; ``majority``: of each comparison what most said; ``soft``:
 the probability that a consensus gives it."""
-_METHODS = {"majority": "majority", "soft": "auto"}
+_METHODS: dict[Targets, Method] = {"majority": "majority", "soft": "auto"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Making:
+    """How targets are made of judgments (see ``plaudit.aggregation.targets``)."""
+
+    weighting: Weighting = "even"
+    margins: bool = False
+    """Give each preference the mean strength of its votes as its margin."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """The lowest and the highest mark that could be given."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +141,13 @@ def take_judgments(
 
 
 def give_judgments(
-    store: Store, project: str, path: Path, *, format: str, targets: Targets = "votes"
+    store: Store,
+    project: str,
+    path: Path,
+    *,
+    format: str,
+    targets: Targets = "votes",
+    making: Making | None = None,
 ) -> Given:
     """Write what stands in a project to a file, and record that it went out.
 
@@ -136,10 +155,13 @@ def give_judgments(
     suspended raters. Everything else holds what stands.
 
     Raises:
-        ValueError: there is no such project or format, or nothing in it can be said so.
+        ValueError: there is no such project or format, nothing in it can be said so, or ``making``
+            is given for votes, of which nothing is made.
     """
     _project(store, project)
     _check_format(format, targets)
+    if making is not None and targets == "votes":
+        raise ValueError("margins, weighting and scale are of targets; expected majority or soft")
     with store.reading() as connection:
         last_seq = chain_head(connection).seq
     asked = [stored.item for stored in items(store, project)]
@@ -148,7 +170,8 @@ def give_judgments(
         rows = write_exchange(_grouped(asked, found), format)
         values, judgments, losses = rows.values, rows.judgments, dict(rows.losses)
     else:
-        values, losses = _target_rows(asked, found, targets, format)
+        making = making or Making()
+        values, losses = _target_rows(asked, found, targets, format, making)
         judgments = len(found)
     if not values:
         lost = ", ".join(f"{name}: {n}" for name, n in losses.items()) or "no judgments"
@@ -158,6 +181,7 @@ def give_judgments(
         "format": format, "targets": targets, "file": path.name, "sha256": hash_file(path),
         "rows": len(values), "judgments": judgments, "losses": losses,
         "raters": sorted({judgment.rater.id for judgment in found}),
+        "making": None if making is None else asdict(making),
     }  # fmt: skip
     id = record_export(store, project, last_seq, manifest)
     return Given(
@@ -237,13 +261,13 @@ def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> No
     votes: Counter[str] = Counter()
     for row in connection.execute(query):
         if row.item in wanted:
-            answer = Judgment.model_validate_json(row.body).answer
-            votes[row.item] += not isinstance(answer, Skipped) and answer.kind != "withdrawn"
+            found = Judgment.model_validate_json(row.body)
+            is_vote = not isinstance(found.answer, Skipped | Withdrawn) and not found.is_repeat
+            votes[row.item] += is_vote
     for id, number in votes.items():
         here = (item.c.project == project) & (item.c.id == id)
-        connection.execute(
-            item.update().where(here).values(votes=number, is_open=number < item.c.target_votes)
-        )
+        wants_more = (number < item.c.target_votes) & ~item.c.is_gold
+        connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
 
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:
@@ -263,10 +287,14 @@ def _grouped(asked: Iterable[Item], judgments: Iterable[Judgment]) -> list[Entry
 
 
 def _target_rows(
-    asked: Sequence[Item], judgments: Sequence[Judgment], targets: Targets, format: Any
+    asked: Sequence[Item],
+    judgments: Sequence[Judgment],
+    targets: Targets,
+    format: Any,
+    making: Making,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     plain = [item.model_copy(update={"columns": _own_columns(item)}) for item in asked]
-    found = made_targets(plain, judgments, _METHODS[targets])  # pyright: ignore[reportArgumentType]
+    found = made_targets(plain, judgments, _METHODS[targets], **asdict(making))
     rows, lost = training_rows(found, format)
     return rows, dict(lost)
 

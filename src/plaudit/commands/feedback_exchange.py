@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,15 +58,29 @@ def export_judgments(
     targets: Annotated[
         str, typer.Option(help="votes (as they are), majority or soft (training targets).")
     ] = "votes",
+    weighting: Annotated[
+        str | None, typer.Option(help="Of targets: even, information or certainty.")
+    ] = None,
+    margins: Annotated[
+        bool, typer.Option("--margins", help="Of targets: the votes' mean strength as margin.")
+    ] = False,
+    scale: Annotated[
+        tuple[float, float] | None, typer.Option(help="Of targets: lowest and highest mark.")
+    ] = None,
 ) -> None:
     """Write a project's judgments, or training targets made of them, and record the export."""
     from contextlib import closing
 
-    from plaudit.aggregation.exchange import give_judgments
+    from plaudit.aggregation.exchange import Making, give_judgments
     from plaudit.store import open_store
 
+    said = {"weighting": weighting, "margins": margins or None, "scale": scale}
+    chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     with closing(open_store(store)) as opened:
-        given = give_judgments(opened, project, output, format=format, targets=targets)  # pyright: ignore[reportArgumentType]
+        given = give_judgments(
+            opened, project, output, format=format, targets=targets,  # pyright: ignore[reportArgumentType]
+            making=Making(**chosen) if chosen else None,
+        )  # fmt: skip
     typer.echo(f"{given.rows} rows of {given.judgments} judgments, up to number {given.last_seq} "
                f"of the log: export {given.id}, {given.sha256}")  # fmt: skip
     _account("not in the file", given.losses)

@@ -41,16 +41,17 @@ def read(rows: Iterable[Row], reading: Reading) -> Iterator[Entry]:
     Raises:
         ValueError: a message has not its shape, or its parent is not in the file.
     """
-    for tree in grouped(rows):
-        found = [_entry(tree.row, reading, path, replies)
-                 for path, replies in ranked_replies(tree)]  # fmt: skip
+    trees = [(tree, list(ranked_replies(tree))) for tree in grouped(rows)]
+    unranked = ["tree in which nothing is ranked" for _, ranked in trees if not ranked]
+    for tree, ranked in trees:
+        found = [_entry(tree.row, reading, path, replies) for path, replies in ranked]
         for number, entry in enumerate(found):
             kept = [] if number else [_without_events(row, reading) for row in tree.values]
             place = {"tree": tree.root.id, "items": len(found), "rows": kept}
             item = entry.item.model_copy(update={"columns": {NAME: place}})
-            yield Entry(
-                item=item, judgments=entry.judgments, unread=entry.unread, where=entry.where
-            )
+            unread = (*entry.unread, *unranked)
+            unranked.clear()
+            yield Entry(item=item, judgments=entry.judgments, unread=unread, where=entry.where)
 
 
 def _entry(row: Row, reading: Reading, path: list[Node], replies: list[Node]) -> Entry:

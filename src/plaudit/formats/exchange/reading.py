@@ -38,6 +38,8 @@ def read_exchange(path: Path, reading: Reading, format: str = "auto") -> list[En
         reading = replace(reading, question_types=types)
     entries = EXCHANGE_FORMATS[name].read(chain([first], rows), reading)
     found = list(told_apart(entries))
+    if not found:
+        raise ValueError(f"{path}: holds nothing that was judged; expected {name}'s judgments")
     if not reading.trust_order:
         _refuse_order_shown(path, found, EXCHANGE_FORMATS[name].may_lose_ranks)
     return found

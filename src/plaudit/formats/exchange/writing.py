@@ -45,10 +45,14 @@ def write_exchange(entries: Iterable[Entry], format: str) -> Rows:
     written = list(EXCHANGE_FORMATS[format].write(given))
     said = [judgment for row in written for judgment in row.says]
     losses = _unsaid(given, {judgment.id for judgment in said})
+    there = {item.id for row in written for item in row.items}
+    losses["item without judgments"] += sum(
+        not entry.judgments and entry.item.id not in there for entry in given
+    )
     values = tuple(row.value for row in written)
     items = {entry.item.id: entry.item for entry in given}
     losses += _changed(_read_again(values, format), said, items)
-    return Rows(values=values, judgments=len(said), losses=dict(sorted(losses.items())))
+    return Rows(values=values, judgments=len(said), losses=dict(sorted((+losses).items())))
 
 
 def save_rows(path: Path, values: Sequence[dict[str, Any]]) -> None:
