@@ -39,6 +39,9 @@ LEAD = {
     ("GET", f"{P}/agreement"),
     ("GET", f"{P}/raters"),
     ("GET", f"{P}/cost"),
+    ("POST", f"{P}/import"),
+    ("GET", f"{P}/export"),
+    ("GET", f"{P}/formats"),
 }
 RATER = {
     ("GET", P),

@@ -22,6 +22,7 @@ import plaudit
 from plaudit.catalogue import CATALOGUE
 from plaudit.commands import feedback
 from plaudit.commands.collect import collect
+from plaudit.commands.collect import collect
 from plaudit.commands.initial import init
 from plaudit.commands.plan import plan_recipe
 from plaudit.commands.recipe_files import Overrides, recipe_path
@@ -99,6 +100,7 @@ def run_recipe(
 
 app.command("plan")(plan_recipe)
 app.command("init")(init)
+app.command("collect")(collect)
 app.add_typer(feedback.app)
 app.command("collect")(collect)
 

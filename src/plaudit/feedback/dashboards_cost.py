@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
 from plaudit.feedback.project import Project
-from plaudit.store import Store
-from plaudit.store.schema import item, judgment, rater_tally
+from plaudit.store import Store, rater_tallies
+from plaudit.store.schema import item, judgment
 
 DAY_SECONDS = 86400.0
 DAYS = 30
@@ -52,8 +52,7 @@ def cost_board(store: Store, project: Project, now: float | None = None) -> Cost
     with store.reading() as connection:
         tallied = list(_items_by_votes(connection, project.id))
         by_day = _by_day(connection, project.id, now)
-        milliseconds = _milliseconds(connection, project.id)
-    votes = sum(many * count for _, many, count in tallied)
+    votes, milliseconds = _done(store, project.id)
     left = sum(_still(project, many) * count for is_open, many, count in tallied if is_open)
     pace = sum(day.records for day in by_day[-PACE_DAYS:]) / PACE_DAYS
     days_left = 0.0 if not left else left / pace if pace else None
@@ -82,6 +81,13 @@ def _items_by_votes(connection: Connection, project: str) -> Iterator[tuple[bool
         .group_by(item.c.is_open, item.c.votes)
     )
     return ((bool(is_open), votes, many) for is_open, votes, many in connection.execute(rows))
+
+
+def _done(store: Store, project: str) -> tuple[int, int]:
+    """Judgments that stand, without skips, and the time they took."""
+    found = rater_tallies(store, project)
+    totals = [sum(t.counts.get(name, 0) for t in found) for name in ("judgments", "milliseconds")]
+    return totals[0], totals[1]
 
 
 def _still(project: Project, votes: int) -> int:
@@ -116,8 +122,3 @@ def _between(connection: Connection, project: str, first: int, last: int) -> int
         return 0
     here = (judgment.c.project == project, judgment.c.seq > first, judgment.c.seq <= last)
     return connection.execute(select(func.count()).where(*here)).scalar_one()
-
-
-def _milliseconds(connection: Connection, project: str) -> int:
-    here = (rater_tally.c.project == project, rater_tally.c.measure == "milliseconds")
-    return connection.execute(select(func.sum(rater_tally.c["count"])).where(*here)).scalar() or 0

@@ -22,14 +22,14 @@ from plaudit.store.people import Member
 from plaudit.store.votes import BINS_PER_OCTAVE
 
 SIGNS = {
-    "gold": "often wrong where the answer is known",
-    "accuracy": "disagrees with the others more than chance errors explain",
-    "left": "takes the left one too often",
-    "right": "takes the right one too often",
-    "longer": "departs from the others towards the longer one",
-    "shorter": "departs from the others towards the shorter one",
-    "ties": "calls most pairs equal",
-    "fast": "much faster than the others",
+    "gold": "wrong on gold",
+    "accuracy": "at odds with the others",
+    "left": "left too often",
+    "right": "right too often",
+    "longer": "drawn to the longer",
+    "shorter": "drawn to the shorter",
+    "ties": "mostly ties",
+    "fast": "much faster",
 }
 
 

@@ -113,7 +113,7 @@ def differing(votes: Sequence[Vote], suspended: Collection[str]) -> float:
     alike = units = 0
     counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
     for one, other in _peers(counted):
-        more_alike, more_units = _alike(one, other)
+        more_alike, more_units = _alike(counted[one], counted[other])
         alike, units = alike + more_alike, units + more_units
     return (units - alike) / units if units else 0.0
 
@@ -136,18 +136,24 @@ def is_right(answer: Any, gold: Any) -> bool:
 
 
 def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
+    compared, agreed = [0] * len(votes), [0] * len(votes)
     for one, other in _peers(votes):
-        alike, units = _alike(one, other)
+        alike, units = _alike(votes[one], votes[other])
         for vote, peer in ((one, other), (other, one)):
-            if units and peer.rater not in suspended:
-                cells[RaterCell(vote.question, vote.rater, "compared")] += units
-                cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
+            if votes[peer].rater not in suspended:
+                compared[vote] += units
+                agreed[vote] += alike
+    for vote, units, alike in zip(votes, compared, agreed, strict=True):
+        if units:
+            cells[RaterCell(vote.question, vote.rater, "compared")] += units
+            cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
 
 
-def _peers(votes: Sequence[Vote]) -> Iterator[tuple[Vote, Vote]]:
-    for one, other in combinations(votes, 2):
-        asked_alike = (one.question, one.kind) == (other.question, other.kind)
-        if one.rater != other.rater and one.panel == other.panel and asked_alike:
+def _peers(votes: Sequence[Vote]) -> Iterator[tuple[int, int]]:
+    """Places of two raters' votes that answer one question in one way."""
+    asked = [(vote.question, vote.kind, vote.panel) for vote in votes]
+    for one, other in combinations(range(len(votes)), 2):
+        if asked[one] == asked[other] and votes[one].rater != votes[other].rater:
             yield one, other
 
 
@@ -163,12 +169,13 @@ def _count_repeats(cells: Counter[Cell], votes: Sequence[Vote], firsts: Sequence
 
 def _alike(one: Vote, other: Vote) -> tuple[int, int]:
     """Over the units of the answer itself: how many are labelled alike, and how many there are."""
-    units = [unit for unit in one.labels if unit.startswith("/") and unit in other.labels]
-    alike = sum(
-        nominal(one.kind, one.labels[unit]) == nominal(other.kind, other.labels[unit])
-        for unit in units
-    )
-    return alike, len(units)
+    alike = units = 0
+    for unit, label in one.labels.items():
+        peers = other.labels.get(unit) if unit[0] == "/" else None
+        if peers is not None:
+            units += 1
+            alike += label == peers or nominal(one.kind, label) == nominal(one.kind, peers)
+    return alike, units
 
 
 def _patterns(votes: Sequence[Vote]) -> Iterator[PatternCell]:
