@@ -133,6 +133,13 @@ def test_a_queue_of_ones_own(tmp_path: Path):
     assert work_off(store, "ann") == ["i0", "i1", "i2"]
 
 
+def test_gold_of_a_queue_of_ones_own(tmp_path: Path):
+    items = [*golds(2), pair("mgold", stratum="maths", gold=Pairwise(strength=1))]
+    store = made(tmp_path, project(gold={"onboarding": 3}), items)
+    join(store, "p", "expert", queue="maths")
+    assert work_off(store, "expert") == ["mgold"]
+
+
 def test_overlap_by_stratum(tmp_path: Path):
     config = project(overlap={"votes": 1, "by_stratum": {"hard": 3}})
     items = [pair("easy"), pair("hard", stratum="hard")]
@@ -261,7 +268,12 @@ def test_an_assignment_id_does_not_tell_who_the_rater_is(tmp_path: Path):
 def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
     """No table is scanned, and only the head of the queue is ever sorted."""
     store = made(tmp_path, project(), pairs(3), ["ann"])
-    searches = [*queue._WAYS[one_stratum], queue._GOLD, table._RECENT_ONES, table._MEMBERSHIP]
+    searches = [
+        *queue._WAYS[one_stratum],
+        queue._GOLD[one_stratum],
+        table._RECENT_ONES,
+        table._MEMBERSHIP,
+    ]
     searches += [table._UNFINISHED, table._CASE, table._STANDING, table._JUDGED_ONCE]
     with store.reading() as connection:
         for search in searches:
@@ -271,5 +283,5 @@ def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
             steps = [row[3] for row in plan if "CONSTANT ROW" not in row[3]]
             assert not [step for step in steps if step.startswith("SCAN") and step != "SCAN queued"]
-            is_whole = search is queue._WAYS[one_stratum][3] or search is queue._GOLD
+            is_whole = search is queue._WAYS[one_stratum][3] or search is queue._GOLD[one_stratum]
             assert not (is_whole and any("TEMP B-TREE" in step for step in steps)), steps

@@ -143,3 +143,26 @@ def test_two_windows_that_answer_differently_leave_one_vote(store: Store):
         together(8, answer)
     assert len(refused) == 7
     check_whole(store)
+
+
+def test_undone_in_two_windows_it_is_undone_once(store: Store):
+    filled(store, project(), [pair(f"i{n}") for n in range(2)], ["ann"])
+    refused = []
+
+    def take_back(_: int) -> None:
+        try:
+            undo(writer, "p", "ann")
+        except Conflict as error:
+            refused.append(error)
+
+    with Writer(store) as writer:
+        for _ in range(2):
+            one = next_assignment(store, "p", "ann")
+            assert one is not None
+            judge(writer, one, "ann")
+        together(6, take_back)
+    entries = [entry.judgment for entry in read(store, "p") if entry.judgment]
+    withdrawn = [one.supersedes for one in entries if isinstance(one.answer, Withdrawn)]
+    assert 1 <= len(withdrawn) == len(set(withdrawn)) <= 2
+    assert [one.votes for one in items(store, "p")].count(0) == len(withdrawn)
+    assert not verify(store).faults

@@ -23,6 +23,7 @@ from plaudit.feedback.assignment_policy import (
 from plaudit.feedback.project import Project, project_of
 from plaudit.judgments import Item
 from plaudit.store import Store
+from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.assignments import AnyRow, Leased
@@ -115,7 +116,7 @@ def give_item(
 def release_expired(store: Store, now: float | None = None) -> int:
     """Mark the leases that have run out, and say how many; others may have their items anyway."""
     with store.writing() as connection:
-        return table.expire(connection, time.time() if now is None else now)
+        return changes.expire(connection, time.time() if now is None else now)
 
 
 def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk:
@@ -140,10 +141,10 @@ def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
             return leased
         if leased.turn or queue.has_room(connection, leased.item, desk.now):
             until = desk.now + desk.project.lease_seconds
-            table.reopen(connection, leased.id, desk.now, until)
+            changes.reopen(connection, leased.id, desk.now, until)
             return replace(leased, opened_at=desk.now, leased_until=until, state="open")
         if leased.state == "open":
-            table.close(connection, leased.id, "expired", None, desk.now)
+            changes.close(connection, leased.id, "expired", None, desk.now)
     return None
 
 
@@ -153,7 +154,7 @@ def _new(connection: Connection, desk: _Desk) -> Assignment | None:
         return _lease(connection, desk, first.item, shown=first.shown[::-1])
     number = None
     if wanted == "gold":
-        number = queue.first_gold(connection, desk.project.id, desk.rater)
+        number = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
     if number is None:
         number = queue.first_free(
             connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
@@ -184,7 +185,7 @@ def _lease(
         opened_at=desk.now,
         leased_until=desk.now + desk.project.lease_seconds,
     )
-    table.insert(connection, desk.project.id, desk.rater, leased)
+    changes.insert(connection, desk.project.id, desk.rater, leased)
     return _opened(leased, item, None)
 
 

@@ -32,6 +32,7 @@ from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.questions import Question
 from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.store import Receipt, Store, Writer, find, get_project, record_event_in
+from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.assignments import AnyRow
@@ -118,12 +119,18 @@ def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> 
     if last is None:
         return None
     case = _case(writer.store, last, rater, now)
+    undone = Conflict(f"assignment {last}: undone already; ask for the next one")
+    if case.row.judgment is None:
+        raise undone
     taken_back = find(writer.store, case.row.judgment)
     withdrawn = _judgment(
         case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
     )
     draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
-    writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
+    try:
+        writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
+    except ValueError as error:
+        raise undone from error
     with writer.store.reading() as connection:
         return assignment_of(connection, last)
 
@@ -142,8 +149,8 @@ def save_draft(
         row = case_of(connection, assignment, rater)
         if row.state not in ("open", "expired"):
             raise Conflict(f"assignment {assignment}: {row.state} already; undo it to change it")
-        table.put_draft(connection, assignment, body, at)
-        table.extend(connection, assignment, at + project_of(row.config).lease_seconds)
+        changes.put_draft(connection, assignment, body, at)
+        changes.extend(connection, assignment, at + project_of(row.config).lease_seconds)
 
 
 def _case(store: Store, assignment: str, rater: str, now: float | None) -> _Case:
@@ -199,7 +206,7 @@ def _settle(connection: Connection, case: _Case, judgment: Judgment) -> None:
         )
     is_skip = isinstance(judgment.answer, Skipped)
     state = "skipped" if is_skip else "judged"
-    table.close(connection, case.row.id, state, judgment.id, case.at)
+    changes.close(connection, case.row.id, state, judgment.id, case.at)
     if not is_skip and not case.row.turn:
         _count(connection, case, current.votes + 1)
 
@@ -215,11 +222,10 @@ def _last_closed(store: Store, project: str, rater: str) -> str | None:
 
 def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
     row, current = case.row, table.state_of(connection, case.row.id)
-    if current.judgment != row.judgment:
-        raise Conflict(f"assignment {row.id}: undone already; ask for the next one")
-    table.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
+    assert current.judgment == row.judgment, "the log takes a judgment back once"
+    changes.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
     if draft is not None:
-        table.put_draft(connection, row.id, draft, case.at)
+        changes.put_draft(connection, row.id, draft, case.at)
     if row.state == "judged" and not row.turn:
         _count(connection, case, current.votes - 1)
     detail = {"judgment": row.judgment}

@@ -122,17 +122,25 @@ def first_free(
     return None
 
 
-_GOLD = (
+_GOLD = tuple(
     select(item.c.number)
-    .where(item.c.project == bindparam("project"), item.c.is_gold == sa.true(), _never_had(item))
+    .where(
+        item.c.project == bindparam("project"),
+        item.c.is_gold == sa.true(),
+        *conditions,
+        _never_had(item),
+    )
     .order_by(item.c.number)
     .limit(1)
+    for conditions in ((), (_IN_STRATUM,))
 )
 
 
-def first_gold(connection: Connection, project: str, rater: str) -> int | None:
-    """The first gold item that the rater never had."""
-    return connection.execute(_GOLD, {"project": project, "rater": rater}).scalar()
+def first_gold(connection: Connection, project: str, rater: str, stratum: str) -> int | None:
+    """The first gold item that the rater never had, of a stratum or of all."""
+    values = {"project": project, "rater": rater}
+    values |= {"stratum": stratum} if stratum else {}
+    return connection.execute(_GOLD[bool(stratum)], values).scalar()
 
 
 _HAS_ROOM = select(
