@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from plaudit.feedback.dashboards import agreement_of
+from plaudit.feedback.suspension import suspend_doubtful
+from plaudit.feedback.suspension_rule import SuspensionRule
 from plaudit.statistics.patterns import patterns
-from plaudit.store import people, put_project, standing
+from plaudit.store import add_items, events, people, put_project, standing
 from tests.lead_app import CONFIG, World, made_world
 from tests.lead_votes import RATERS, filled, names_of, one_vote, pair
 
@@ -186,21 +188,46 @@ def test_empty_projects_have_boards(tmp_path) -> None:
 
 def test_items_come_by_disagreement(tmp_path) -> None:
     with made_world(tmp_path) as world:
-        from plaudit.store import add_items
-
         items = [pair(n) for n in range(3)]
         add_items(world.store, "coffee", items, 2)
         for item, strengths in zip(items, [(1, 1), (2, -2), (1, 0)], strict=True):
             for rater, strength in zip(("lead", "rater"), strengths, strict=True):
                 one_vote(world.store, item, "coffee", world.ids[rater], strength)
         page = world.api("adjudicator").get(f"{P}/items").json()
-        assert [row["id"] for row in page["items"]][:2] == ["pair-0001", "pair-0002"]
+        assert [row["id"] for row in page["items"]] == ["pair-0001", "pair-0002"]
         assert page["items"][0]["disagreement"] == 1.0
-        some = world.api("adjudicator").get(f"{P}/items?limit=2&offset=1").json()
-        assert some["items"][0]["id"] == "pair-0002" and some["has_more"]
+        some = world.api("adjudicator").get(f"{P}/items?sort=number&limit=2&offset=3").json()
+        assert [row["id"] for row in some["items"]] == ["pair-0000", "pair-0001"]
+        assert [row["disagreement"] for row in some["items"]] == [0, 1] and some["has_more"]
 
 
 def test_flagged_names_are_of_this_project(found) -> None:
     world, ids = found
     rows = board(world, "raters")["raters"]
     assert set(names_of(ids, [row["rater"] for row in rows if row["judgments"]])) == set(RATERS)
+
+
+def test_the_rule_of_a_project_suspends_who_fails_gold_and_a_lead_is_above_it(tmp_path) -> None:
+    with made_world(tmp_path) as world:
+        ids = filled(world.store, "coffee", items=40, gold=30)
+        rule = SuspensionRule(gold_accuracy=0.7, certainty=0.9)
+        caught = suspend_doubtful(world.store, "coffee", rule, time.time())
+        assert caught and set(names_of(ids, caught)) <= {"Lefty", "Coin"}
+        assert not suspend_doubtful(world.store, "coffee", rule, time.time())
+        for rater in caught:
+            people.resume(world.store, "coffee", rater, world.ids["lead"])
+        assert not suspend_doubtful(world.store, "coffee", rule, time.time())
+
+
+def test_the_rule_is_applied_while_raters_work(tmp_path) -> None:
+    with made_world(tmp_path) as world:
+        config = CONFIG | {"suspension": {"certainty": 0.9}}
+        put_project(world.store, "coffee", json.dumps(config))
+        ids = filled(world.store, "coffee", items=40, gold=30)
+        world.api("rater").get(f"{P}/me")
+        deadline = time.time() + 10
+        while not people.get_member(world.store, "coffee", ids["Coin"]).suspended_at:
+            assert time.time() < deadline
+            time.sleep(0.05)
+        (*_, event) = events(world.store, "coffee", "suspended")
+        assert event.rater == "rule" and "gold items right" in event.detail["reason"]

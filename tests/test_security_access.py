@@ -41,6 +41,7 @@ LEAD = {
     ("GET", f"{P}/cost"),
     ("POST", f"{P}/import"),
     ("GET", f"{P}/export"),
+    ("GET", f"{P}/formats"),
 }
 RATER = {
     ("GET", P),

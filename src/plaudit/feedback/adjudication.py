@@ -14,6 +14,7 @@ from plaudit.feedback.project import Project
 from plaudit.judgments import Judgment, Rater, Withdrawn
 from plaudit.store import Store, StoredItem, Writer, latest_guideline, stored_item
 from plaudit.store.schema import item as item_table
+from plaudit.store.schema import item_tally
 from plaudit.store.schema import judgment as judgment_table
 
 _WAIT_SECONDS = 30.0
@@ -56,6 +57,13 @@ def history(store: Store, project: str, item: str) -> tuple[Said, ...]:
         )
         for seq, judgment in said
     )
+
+
+def differing(store: Store, project: str, item: str) -> float:
+    """The share of the pairs of raters who answered an item differently; 0 where none did."""
+    here = (item_tally.c.project == project, item_tally.c.item == item)
+    with store.reading() as connection:
+        return connection.execute(select(item_tally.c.differing).where(*here)).scalar() or 0.0
 
 
 def is_settled() -> ColumnElement[bool]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import time
 from typing import Any
 
 import httpx
 
-from plaudit.feedback import assignment as giving
-from plaudit.feedback.assignment import Assignment
+from plaudit.feedback.assignment import Assignment, give_item
 from plaudit.feedback.project import Arena, Project
 from plaudit.feedback.project_items import has_equal_candidates
 from plaudit.judgments import Candidate, Item
 from plaudit.store import Store, add_items, get_item
-from plaudit.store.assignments import leasing
 
 STRATUM = "arena"
 
@@ -63,10 +60,7 @@ def put_before(store: Store, project: str, rater: str, item: Item) -> Assignment
     add_items(store, project, [item], target_votes=1)
     stored = get_item(store, project, item.id)
     assert stored is not None
-    with leasing(store) as connection:
-        desk = giving._desk(connection, project, rater, time.time())
-        leased = giving._lease(connection, desk, stored.number, None, turn=0)
-        return giving.assignment_of(connection, leased.id)
+    return give_item(store, project, rater, stored.number)
 
 
 def key_of(arena: Arena) -> str:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse
@@ -18,12 +18,21 @@ from starlette.concurrency import run_in_threadpool
 from plaudit.aggregation.exchange import Taken, give_judgments, take_judgments
 from plaudit.feedback.refusals import refusals
 from plaudit.feedback.security import Signed, require
+from plaudit.formats.exchange import EXCHANGE_FORMATS
+from plaudit.formats.exchange.training import Shape
 from plaudit.store import Store, record_event
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["exchange"])
 Lead = Annotated[Signed, Depends(require("lead"))]
 Format = Annotated[str, Query(min_length=1, max_length=50, pattern=r"^[\w-]+$")]
 _FILE = {"type": "string", "format": "binary"}
+
+
+class Formats(BaseModel):
+    """Formats of judgments, read and written; and shapes of training targets, written."""
+
+    judgments: list[str]
+    targets: list[str]
 
 
 class Imported(BaseModel):
@@ -35,6 +44,12 @@ class Imported(BaseModel):
     new_judgments: int
     unread: dict[str, int]
     """What the log has no place for, by name; it is kept as it stood in the file."""
+
+
+@router.get("/formats", responses=refusals(400, 401, 403, 404, 429))
+def formats(project: str, who: Lead) -> Formats:
+    """What can be read and written."""
+    return Formats(judgments=list(EXCHANGE_FORMATS), targets=list(get_args(Shape)))
 
 
 @router.post(

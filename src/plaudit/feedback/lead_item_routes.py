@@ -24,6 +24,7 @@ from plaudit.judgments import Answer, Item
 from plaudit.store import Store, StoredItem, catch_up, get_project, people, stored_item
 from plaudit.store.people import reaches
 from plaudit.store.schema import item as table
+from plaudit.store.schema import item_tally
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"])
 Adjudicator = Annotated[Signed, Depends(require("adjudicator"))]
@@ -119,14 +120,14 @@ def list_items(
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ItemPage:
-    """Items, those first that raters differ on most."""
+    """Items: those that raters differ on, the most disputed first; or all, as they were added."""
     store: Store = request.app.state.store
     catch_up(store)
     rows = _rows(project, sort, question, stratum, settled).offset(offset).limit(limit + 1)
     with store.reading() as connection:
-        found = [(stored_item(row), row.is_settled) for row in connection.execute(rows)]
+        found = list(connection.execute(rows))
     return ItemPage(
-        items=[ItemRow(**_row(one, is_settled)) for one, is_settled in found[:limit]],
+        items=[ItemRow(**_row(stored_item(r), r.is_settled, r.differing)) for r in found[:limit]],
         offset=offset,
         has_more=len(found) > limit,
     )
@@ -145,7 +146,7 @@ def show_item(project: str, number: int, request: Request, who: Adjudicator) -> 
     members = {member.rater: member for member in people.members(store, project)}
     with_names = reaches(who.role_of(project), "lead")
     return ItemWhole(
-        **_row(found, is_settled),
+        **_row(found, is_settled, adjudication.differing(store, project, found.item.id)),
         prompt=_turns(found.item.prompt),
         candidates=[_turns(candidate.content) for candidate in found.item.candidates],
         steps=list(found.item.steps),
@@ -179,25 +180,30 @@ def project_here(store: Store, project: str) -> Project:
 def _rows(
     project: str, sort: str, question: str, stratum: str | None, settled: bool | None
 ) -> Select[Any]:
-    is_settled = adjudication.is_settled()
-    rows = select(table, is_settled.label("is_settled")).where(table.c.project == project)
-    if question:
-        rows = rows.where(table.c.question == question)
-    if stratum is not None:
-        rows = rows.where(table.c.stratum == stratum)
-    if settled is not None:
-        rows = rows.where(is_settled if settled else ~is_settled)
+    is_settled, differing = adjudication.is_settled(), item_tally.c.differing
+    same = (item_tally.c.project == table.c.project) & (item_tally.c.item == table.c.id)
+    rows = select(table, is_settled.label("is_settled"), differing)
     if sort == "disagreement":
-        return rows.order_by(table.c.disagreement.desc(), table.c.number)
-    return rows.order_by(table.c.number)
+        here = item_tally.c.project == project
+        rows = rows.join(item_tally, same).order_by(differing.desc(), item_tally.c.item)
+    else:
+        here = table.c.project == project
+        rows = rows.outerjoin(item_tally, same).order_by(table.c.number)
+    if question:
+        here &= table.c.question == question
+    if stratum is not None:
+        here &= table.c.stratum == stratum
+    if settled is not None:
+        here &= is_settled if settled else ~is_settled
+    return rows.where(here)
 
 
-def _row(found: StoredItem, is_settled: bool) -> dict[str, Any]:
+def _row(found: StoredItem, is_settled: bool, differing: float | None) -> dict[str, Any]:
     return {
         "number": found.number, "id": found.item.id, "question": found.item.question,
         "stratum": found.item.stratum, "excerpt": _excerpt(found.item), "votes": found.votes,
         "target_votes": found.target_votes, "is_open": found.is_open, "is_gold": found.is_gold,
-        "disagreement": found.disagreement, "is_settled": is_settled,
+        "disagreement": differing or 0.0, "is_settled": is_settled,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from plaudit.config import Config, make_config, read_yaml
 from plaudit.feedback.questions import Question, check_unlike
+from plaudit.feedback.suspension_rule import SuspensionRule
 
 SkipReason = Literal[
     "unclear", "harmful", "personal_data", "wrong_language", "identical", "needs_expert", "other"
@@ -171,6 +172,8 @@ class Project(Config):
     """Further words that give away who wrote a response, beside the well-known ones."""
     on_leak: Literal["flag", "leave_out"] = "flag"
     """What is done with items whose candidates name a model."""
+    suspension: SuspensionRule | None = None
+    """When raters are suspended by what they get wrong on gold; null for by leads alone."""
     price_per_vote: float = Field(default=0.0, ge=0)
     """What a vote costs, in the currency below."""
     currency: str = "USD"

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaudit.feedback.attempts import Attempts
 from plaudit.feedback.bodies import TooLarge, UnusableBody, counted, read_json
+from plaudit.feedback.suspension import Watch
 
 LOG = logging.getLogger("plaudit.feedback")
 CONTENT_SECURITY_POLICY = (
@@ -60,6 +61,7 @@ def protect(app: FastAPI, protection: Protection) -> None:
     app.router.redirect_slashes = False
     app.state.protection = protection
     app.state.attempts = Attempts()
+    app.state.watch = Watch()
     app.add_middleware(_Guard, protection=protection)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)

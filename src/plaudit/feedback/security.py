@@ -77,6 +77,7 @@ def require(role: str) -> Callable[..., Signed]:
             raise HTTPException(404, "there is no such project among yours")
         if project in who.suspended:
             raise HTTPException(403, "you are suspended in this project; ask its lead")
+        request.app.state.watch.look(request.app.state.store, project, time.time())
         if not reaches(found, role):
             raise HTTPException(403, f"this is for a {role}; you are a {found} of this project")
         return who

@@ -109,8 +109,7 @@ export function progress(mine, goal, setGoal) {
     el("dl", { class: "figures" },
       figure(mine.judged_today, "judged today"), figure(mine.judged, "judged in all"),
       figure(mine.skipped, "skipped"),
-      figure(mine.median_seconds === null ? "–" : `${Math.round(mine.median_seconds)} s`, "median time"),
-      mine.gold && figure(`${mine.gold.right} of ${mine.gold.asked}`, "known answers met")),
+      figure(mine.median_seconds === null ? "–" : `${Math.round(mine.median_seconds)} s`, "median time")),
     el("label", { class: "field goal" }, el("span", {}, "Goal of a day"), field),
     el("div", { class: "actions" }, closeButton()))));
 }

@@ -23,10 +23,11 @@ export class Drafts {
     this.timer = setTimeout(() => this.flush(), PAUSE_MILLISECONDS);
   }
 
-  drop() {
+  /* The assignment is done with: nothing of it is saved any more, nor kept here. */
+  drop(assignment) {
     clearTimeout(this.timer);
-    if (this.pending) localStorage.removeItem(this.slot(this.pending.assignment));
     this.pending = null;
+    localStorage.removeItem(this.slot(assignment));
   }
 
   async flush() {
@@ -41,7 +42,8 @@ export class Drafts {
       localStorage.removeItem(this.slot(assignment));
       this.onSaved("Draft saved");
     } catch (failure) {
-      this.onSaved(failure instanceof Unreachable ? "Draft kept in this browser" : failure.message);
+      if (failure instanceof Unreachable) this.onSaved("Draft kept in this browser");
+      else localStorage.removeItem(this.slot(assignment)); // judged meanwhile, or no longer ours
     }
   }
 
@@ -49,10 +51,6 @@ export class Drafts {
   of(assignment) {
     const here = localStorage.getItem(this.slot(assignment.id));
     return here ? JSON.parse(here) : assignment.draft;
-  }
-
-  forget(assignment) {
-    localStorage.removeItem(this.slot(assignment));
   }
 
   slot(assignment) {

@@ -75,7 +75,6 @@ async function settle(asked, again = false) {
 
 function show({ assignment, why }) {
   task?.end();
-  drafts.drop();
   task = null;
   if (!assignment) {
     place.replaceChildren(project.arena ? arenaPage(arena(api, show), undo) : done(why));
@@ -108,7 +107,7 @@ async function submit() {
   const missing = task.missing();
   if (missing) return complain(missing);
   const body = task.judgment();
-  drafts.drop();
+  drafts.drop(task.assignment.id);
   await settle(async () => {
     const found = await outbox.send("judgments", body);
     mine.judged_today += 1;
@@ -121,7 +120,7 @@ async function skip() {
   if (busy || !task) return;
   const found = await dialogs.skip(project.skip_reasons);
   if (!found) return;
-  drafts.drop();
+  drafts.drop(task.assignment.id);
   await settle(() => outbox.send("skips", { assignment: task.assignment.id, ...found, next: true }));
 }
 
@@ -136,7 +135,7 @@ async function undo() {
   await drafts.flush();
   await settle(async () => {
     const found = await api("POST", "/undo");
-    if (found.assignment) drafts.forget(found.assignment.id);
+    if (found.assignment) drafts.drop(found.assignment.id);
     await readMine();
     return found;
   });

@@ -11,6 +11,7 @@ const linked = decodeURIComponent(location.hash.slice(1));
 if (linked) {
   history.replaceState(null, "", location.pathname + location.search);
   byId("token").value = linked;
+  byId("name").focus();
 }
 
 ask.addEventListener("submit", async (event) => {

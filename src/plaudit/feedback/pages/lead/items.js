@@ -25,7 +25,7 @@ export async function itemsView({ api, again }) {
   const first = found.items.length ? found.offset + 1 : 0;
   return el("section", { class: "card wide" }, el("h2", {}, "Items"),
     el("div", { class: "form" },
-      choice("Order", asked.sort, { disagreement: "most disputed first", number: "as they were added" }, (sort) => go({ sort })),
+      choice("Order", asked.sort, { disagreement: "disputed, the most first", number: "all, as they were added" }, (sort) => go({ sort })),
       choice("Which", asked.settled, { no: "not settled", yes: "settled", all: "all" }, (settled) => go({ settled }))),
     found.items.length ? table("Items", columns, found.items, { sortable: false }) : el("p", { class: "soft" }, "There are none."),
     el("p", { class: "actions" },
