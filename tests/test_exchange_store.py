@@ -60,7 +60,9 @@ def ukp(*labels: str, pair: str = "x") -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_added_twice_is_there_once(store: Store, tmp_path: Path, name: str) -> None:
+def test_a_file_added_twice_is_there_once_and_given_back(
+    store: Store, tmp_path: Path, name: str
+) -> None:
     path = file(tmp_path, SAMPLES[name])
     first = take_judgments(store, "p", path)
     second = take_judgments(store, "p", path)
@@ -69,6 +71,7 @@ def test_a_file_added_twice_is_there_once(store: Store, tmp_path: Path, name: st
     assert (second.new_judgments, second.new_items) == (0, 0)
     assert len(list(standing(store, "p"))) == first.judgments
     assert verify(store).faults == ()
+    check_given_back(store, tmp_path, name, first.judgments)
 
 
 def test_workers_are_hashed_with_the_projects_secret(store: Store, tmp_path: Path) -> None:
@@ -109,12 +112,9 @@ def test_tasks_without_judgments_are_items_to_be_judged(store: Store, tmp_path: 
     assert (taken.new_items, taken.judgments) == (1, 0)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_what_was_taken_is_given_back(store: Store, tmp_path: Path, name: str) -> None:
-    path = file(tmp_path, SAMPLES[name])
-    taken = take_judgments(store, "p", path)
+def check_given_back(store: Store, tmp_path: Path, name: str, judgments: int) -> None:
     given = give_judgments(store, "p", tmp_path / "out.json", format=name)
-    assert given.judgments == taken.judgments
+    assert given.judgments == judgments
     rows = json.loads((tmp_path / "out.json").read_text())
     # Rows about one item stand together, and pseudonyms stand for people.
     keys = sorted(sorted(row) for row in SAMPLES[name])
@@ -154,10 +154,13 @@ def test_shares_of_votes_become_probabilities_that_the_trainer_reads(
     take_judgments(store, "p", file(tmp_path, rows + ukp("a1", "a2", pair="z")))
     for format in ("trl", "judged"):
         out = tmp_path / f"{format}.jsonl"
-        give_judgments(store, "p", out, format=format, targets="majority")
+        making = Making(weighting="information")
+        give_judgments(store, "p", out, format=format, targets="majority", making=making)
         found = load_judged(str(out))
         assert len({judged.prompt.content for judged in found}) == 1
         preferences = [p for judged in found for p in judged.preferences]
+        assert sum(p.weight for p in preferences) == pytest.approx(3)
+        assert len({p.weight for p in preferences}) > 1, "weights go out and come back"
         assert sorted(p.probability for p in preferences) == [0.5, 1.0, 1.0]
     out = tmp_path / "soft.jsonl"
     give_judgments(store, "p", out, format="judged", targets="soft")
