@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 from plaudit.aggregation.exchange import Making, give_judgments, pseudonym, take_judgments
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.formats import load_demonstrations, load_judged, load_stepped
+from plaudit.judgments import Pairwise
 from plaudit.store import (
     Store,
+    append,
     get_item,
     get_project,
     open_store,
@@ -134,6 +136,25 @@ def test_our_own_lines_carry_a_project_to_another_store(store: Store, tmp_path: 
         assert list(standing(other, "p")) == list(standing(store, "p"))
 
 
+def test_what_was_replaced_goes_out_in_our_own_lines_alone(store: Store, tmp_path: Path) -> None:
+    take_judgments(store, "p", file(tmp_path, ukp("a1")))
+    (first,) = standing(store, "p")
+    update = {"id": "second", "supersedes": first.id, "answer": Pairwise(strength=3), "raw": {}}
+    append(store, [first.model_copy(update=update)])
+    out = tmp_path / "out.jsonl"
+    assert give_judgments(store, "p", out, format="plaudit").judgments == 2
+    given = give_judgments(store, "p", tmp_path / "out.json", format="helpsteer2")
+    (row,) = json.loads((tmp_path / "out.json").read_text())
+    assert (given.judgments, row["preference_strength"]) == (1, 3)
+    with closing(open_store(tmp_path / "other.db")) as other:
+        put_project(other, "p", "{}")
+        take_judgments(other, "p", out)
+        (stands,) = standing(other, "p")
+        assert stands.id == "second"
+        item = get_item(other, "p", stands.item)
+        assert item is not None and item.votes == 1
+
+
 def test_an_export_is_recorded_with_what_it_was_made_of(store: Store, tmp_path: Path) -> None:
     take_judgments(store, "p", file(tmp_path, ukp("a1", "a2")))
     out = tmp_path / "out.jsonl"
@@ -247,7 +268,7 @@ def test_the_commands(store: Store, tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["import", path, *where, *choices])
     assert found.exit_code == 0, found.output
     assert "2 new of 2 judgments, 1 new of 1 items" in found.output
-    assert "read, but only kept as it stood: other kind (1)" in found.output
+    assert "found, but no part of a judgment: other kind (1)" in found.output
     out = ["--output", str(tmp_path / "out.json")]
     found = CliRunner().invoke(app, ["export", *where, "--format", "arena", *out])
     assert found.exit_code == 0, found.output
