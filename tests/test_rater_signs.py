@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import beta
 
 from benchmarks.rater_signs import KINDS, flagged_shares, planted
@@ -11,9 +12,11 @@ from plaudit.statistics.habits import (
     GRID,
     PairVotes,
     accuracy_posterior,
+    fisher_exact,
     gold_below,
     holm,
     robust_z,
+    two_sided_binomial,
 )
 from plaudit.statistics.rater_signs import Rules, flag_raters
 from plaudit.statistics.votes import UNKNOWN, votes
@@ -112,6 +115,16 @@ def test_holm_and_robust_z_by_hand():
     np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
     np.testing.assert_allclose(robust_z([1, 2, 3, 100]), np.array([-1.5, -0.5, 0.5, 97.5]) / 1.4826)
     np.testing.assert_array_equal(robust_z([1, 1, 1, 4, 0]), [0, 0, 0, np.inf, -np.inf])
+
+
+def test_exact_tests_are_scipys():
+    rng = np.random.default_rng(0)
+    for table in rng.integers(0, 20, size=(40, 2, 2)):
+        assert fisher_exact(table) == pytest.approx(stats.fisher_exact(table)[1], abs=1e-9)
+        k, n = table[0, 0], table[0].sum()
+        if n:
+            assert two_sided_binomial(k, n) == pytest.approx(stats.binomtest(k, n).pvalue)
+    assert np.isnan(two_sided_binomial(0, 0))
 
 
 def test_arrays_of_the_wrong_length_are_refused():

@@ -21,6 +21,8 @@ from typer.core import TyperCommand
 import plaudit
 from plaudit.catalogue import CATALOGUE
 from plaudit.commands import feedback
+from plaudit.commands.collect import collect
+from plaudit.commands.collect import collect
 from plaudit.commands.initial import init
 from plaudit.commands.plan import plan_recipe
 from plaudit.commands.recipe_files import Overrides, recipe_path
@@ -98,7 +100,9 @@ def run_recipe(
 
 app.command("plan")(plan_recipe)
 app.command("init")(init)
+app.command("collect")(collect)
 app.add_typer(feedback.app)
+app.command("collect")(collect)
 
 
 @app.callback(invoke_without_command=True)

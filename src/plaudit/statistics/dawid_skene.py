@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from plaudit.statistics.expectation import MAX_ITERATIONS, iterate, label_prior
-from plaudit.statistics.votes import Floats, Votes
+from plaudit.statistics.votes import Floats, Votes, sums
 
 ACCURACY_PRIOR = (4.0, 2.0)
 """Beta(4, 2): a rater of whom nothing is known is right 2 times in 3; it weighs as 6 votes."""
@@ -79,7 +79,7 @@ def one_coin(
 
     def maximise(posterior_IK: Floats, _: object) -> tuple[Floats, Floats]:
         given_N = posterior_IK[votes.items_N, votes.labels_N]
-        right_W = np.bincount(votes.raters_N, given_N, minlength=votes.raters)
+        right_W = sums(votes.raters_N, given_N, votes.raters)
         return (right_W + alpha) / (cast_W + alpha + beta), label_prior(posterior_IK)
 
     def expect(parameters: tuple[Floats, Floats]) -> Floats:
@@ -124,12 +124,16 @@ def dawid_skene(
         likeliest = likeliest_strength(confusion_counts(votes, found.posterior_IK))
         if likeliest == found.strength:
             break
-        found = _with_strength(votes, gold_I, likeliest, max_iterations)
+        found = _with_strength(votes, gold_I, likeliest, max_iterations, found.posterior_IK)
     return found
 
 
 def _with_strength(
-    votes: Votes, gold_I: ArrayLike | None, strength: float, max_iterations: int
+    votes: Votes,
+    gold_I: ArrayLike | None,
+    strength: float,
+    max_iterations: int,
+    start_IK: Floats | None = None,
 ) -> DawidSkene:
     def maximise(posterior_IK: Floats, _: object) -> tuple[Floats, Floats]:
         counts_WKK = confusion_counts(votes, posterior_IK)
@@ -142,7 +146,7 @@ def _with_strength(
         confusion_WKK, prior_K = parameters
         return np.log(prior_K) + label_evidence(votes, np.log(confusion_WKK))
 
-    found = iterate(votes, gold_I, maximise, expect, max_iterations)
+    found = iterate(votes, gold_I, maximise, expect, max_iterations, start_IK)
     return DawidSkene(
         posterior_IK=found.posterior_IK,
         confusion_WKK=found.parameters[0],
@@ -174,10 +178,7 @@ def confusion_counts(votes: Votes, posterior_IK: Floats) -> Floats:
     """``n_w[k, l]``: the expected number of a rater's labels ``l`` where the truth is ``k``."""
     size = votes.raters * votes.labels
     cells_N = votes.raters_N * votes.labels + votes.labels_N
-    found = [
-        np.bincount(cells_N, posterior_IK[votes.items_N, k], minlength=size)
-        for k in range(votes.labels)
-    ]
+    found = [sums(cells_N, posterior_IK[votes.items_N, k], size) for k in range(votes.labels)]
     return np.stack([f.reshape(votes.raters, votes.labels) for f in found], axis=1)
 
 
@@ -191,11 +192,7 @@ def pooled_confusion(counts_WKK: Floats) -> Floats:
 def label_evidence(votes: Votes, log_confusion_WKK: Floats) -> Floats:
     """``sum_w log C_w[k, l_iw]``, [I, K]: what the votes on each item say of each label."""
     columns = [
-        np.bincount(
-            votes.items_N,
-            log_confusion_WKK[votes.raters_N, k, votes.labels_N],
-            minlength=votes.items,
-        )
+        sums(votes.items_N, log_confusion_WKK[votes.raters_N, k, votes.labels_N], votes.items)
         for k in range(votes.labels)
     ]
     return np.stack(columns, axis=1)

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from plaudit.statistics.majority import clamped, normalised
-from plaudit.statistics.votes import Floats, Integers, Votes, gold_labels
+from plaudit.statistics.votes import Floats, Integers, Votes, gold_labels, sums
 
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-6
@@ -42,11 +42,13 @@ def iterate(
     maximise: Callable[[Floats, Parameters | None], Parameters],
     expect: Callable[[Parameters], Floats],
     max_iterations: int = MAX_ITERATIONS,
+    start_IK: Floats | None = None,
 ) -> Fitted[Parameters]:
     """Alternate ``maximise(posterior_IK, last parameters)`` and ``expect(parameters)``.
 
-    ``expect`` returns log-posteriors up to a constant a row. It begins from shares of the vote;
-    items of gold stay certain. Once, where it has converged on renamed labels, it is set right.
+    ``expect`` returns log-posteriors up to a constant a row. It begins from shares of the vote, or
+    ``start_IK``; items of gold stay certain. Once, where it has converged on renamed labels, it is
+    set right.
 
     Raises:
         ValueError: there is only one label.
@@ -54,7 +56,8 @@ def iterate(
     if votes.labels < 2:
         raise ValueError("there is one label only; a consensus needs at least two to choose from")
     gold = gold_labels(gold_I, votes.items, votes.labels)
-    posterior_IK = clamped(normalised(votes.counts_IK()), gold)
+    posterior_IK = normalised(votes.counts_IK()) if start_IK is None else start_IK
+    posterior_IK = clamped(posterior_IK, gold)
     parameters = maximise(posterior_IK, None)
     may_turn = True
     for iteration in range(1, max_iterations + 1):
@@ -96,7 +99,7 @@ def renaming(votes: Votes, posterior_IK: Floats) -> Integers | None:
 
 def row_counts(votes: Votes, weights_I: Floats) -> Floats:
     """The weight of the items to which each label was given, [K]."""
-    return np.bincount(votes.labels_N, weights_I[votes.items_N], minlength=votes.labels)
+    return sums(votes.labels_N, weights_I[votes.items_N], votes.labels)
 
 
 def label_prior(posterior_IK: Floats) -> Floats:
@@ -107,4 +110,9 @@ def label_prior(posterior_IK: Floats) -> Floats:
 
 def softmax(log_IK: Floats) -> Floats:
     """Probabilities from logarithms, row by row."""
-    return np.exp(log_IK - logsumexp(log_IK, axis=1, keepdims=True))
+    return np.exp(log_IK - log_totals(log_IK)[:, None])
+
+
+def log_totals(log_IK: Floats) -> Floats:
+    """``log sum_k exp``, [I]."""
+    return np.asarray(logsumexp(log_IK, axis=1), dtype=float)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit
 
+from plaudit.statistics.expectation import log_totals, softmax
 from plaudit.statistics.majority import clamped
-from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, gold_labels
+from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, gold_labels, sums
 
 ABILITY_MEAN, ABILITY_SD = 1.0, 1.0
 EASINESS_MEAN, EASINESS_SD = 1.0, 1.0
@@ -68,7 +69,7 @@ def glad(votes: Votes, gold_I: ArrayLike | None = None, *, max_iterations: int =
         posterior_IK=posterior_IK,
         ability_W=ability_W,
         easiness_I=np.exp(log_easiness_I),
-        prior_K=np.exp(logits_K - logsumexp(logits_K)),
+        prior_K=softmax(logits_K[None])[0],
         converged=bool(found.success),
     )
 
@@ -88,12 +89,10 @@ def glad_loss(parameters: Floats, votes: Votes, gold_I: Integers) -> tuple[float
     from_easiness_I = (log_easiness_I - EASINESS_MEAN) / EASINESS_SD
     loss = -log_likelihood + (logits_K @ logits_K) / 2
     loss += (from_ability_W @ from_ability_W + from_easiness_I @ from_easiness_I) / 2
-    prior_K = np.exp(logits_K - logsumexp(logits_K))
+    prior_K = softmax(logits_K[None])[0]
     gradient = [
-        np.bincount(votes.raters_N, error_N * easiness_N, minlength=votes.raters)
-        + from_ability_W / ABILITY_SD,
-        np.bincount(votes.items_N, error_N * x_N, minlength=votes.items)
-        + from_easiness_I / EASINESS_SD,
+        sums(votes.raters_N, error_N * easiness_N, votes.raters) + from_ability_W / ABILITY_SD,
+        sums(votes.items_N, error_N * x_N, votes.items) + from_easiness_I / EASINESS_SD,
         votes.items * prior_K - posterior_IK.sum(axis=0) + logits_K,
     ]
     return float(loss), np.concatenate(gradient)
@@ -104,11 +103,11 @@ def _posterior(parameters: Floats, votes: Votes, gold_I: Integers) -> tuple[Floa
     ability_W, log_easiness_I, logits_K = _parts(parameters, votes)
     x_N = ability_W[votes.raters_N] * np.exp(log_easiness_I)[votes.items_N]
     wrong_N = log_expit(-x_N) - np.log(votes.labels - 1)
-    wrong_I = np.bincount(votes.items_N, wrong_N, minlength=votes.items)
+    wrong_I = sums(votes.items_N, wrong_N, votes.items)
     gain_IK = votes.counts_IK(log_expit(x_N) - wrong_N)
-    log_IK = logits_K - logsumexp(logits_K) + wrong_I[:, None] + gain_IK
+    log_IK = np.log(softmax(logits_K[None])) + wrong_I[:, None] + gain_IK
     # A clamped item's likelihood is that of its one label.
-    log_I = logsumexp(log_IK, axis=1)
+    log_I = log_totals(log_IK)
     known_I = np.flatnonzero(gold_I != UNKNOWN)
     posterior_IK = clamped(np.exp(log_IK - log_I[:, None]), gold_I)
     log_I[known_I] = log_IK[known_I, gold_I[known_I]]

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, binomtest, fisher_exact
+from scipy.special import bdtr, betainc, gammaln
 
 from plaudit.statistics.dawid_skene import OneCoin
 from plaudit.statistics.expectation import softmax
 from plaudit.statistics.majority import clamped
-from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes
+from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, sums
 
 Booleans = NDArray[np.bool_]
 TIE = 2
@@ -47,7 +47,7 @@ class PairVotes:
 
 def gold_below(right: ArrayLike, wrong: ArrayLike, floor: float) -> Floats:
     """``P(accuracy < floor | right, wrong)`` under a uniform prior: Beta(1 + right, 1 + wrong)."""
-    return np.asarray(beta.cdf(floor, 1 + np.asarray(right), 1 + np.asarray(wrong)), dtype=float)
+    return betainc(1 + np.asarray(right), 1 + np.asarray(wrong), floor)
 
 
 def decided(pairs: PairVotes) -> PairVotes:
@@ -115,10 +115,7 @@ def accuracy_posterior(votes: Votes, others_NK: Floats) -> Floats:
     q_N = others_NK[np.arange(len(votes)), votes.labels_N]
     wrong_N = (1 - q_N) / (votes.labels - 1)
     log_WG = np.stack(
-        [
-            np.bincount(votes.raters_N, np.log(a * q_N + (1 - a) * wrong_N), votes.raters)
-            for a in GRID
-        ],
+        [sums(votes.raters_N, np.log(a * q_N + (1 - a) * wrong_N), votes.raters) for a in GRID],
         axis=1,
     )
     return softmax(log_WG)
@@ -134,8 +131,8 @@ def agreement_z(votes: Votes, others_NK: Floats, accuracy: float) -> Floats:
     mean_N = (p_NK * others_NK).sum(axis=1)
     variance_N = (p_NK * others_NK**2).sum(axis=1) - mean_N**2
     gap_N = others_NK[np.arange(len(votes)), votes.labels_N] - mean_N
-    gap_W = np.bincount(votes.raters_N, gap_N, votes.raters)
-    variance_W = np.bincount(votes.raters_N, variance_N, votes.raters)
+    gap_W = sums(votes.raters_N, gap_N, votes.raters)
+    variance_W = sums(votes.raters_N, variance_N, votes.raters)
     return ratio(gap_W, np.sqrt(variance_W))
 
 
@@ -146,9 +143,25 @@ def left_counts(pairs: PairVotes) -> tuple[Integers, Integers]:
     return count(pairs.votes, took_left_N), count(pairs.votes, shown_N)
 
 
-def two_sided_binomial(successes: int, trials: int) -> float:
-    """The exact p-value of one half; NaN without trials."""
-    return float(binomtest(int(successes), int(trials)).pvalue) if trials else float("nan")
+def two_sided_binomial(successes: ArrayLike, trials: ArrayLike) -> Floats:
+    """The exact p-values of a rate of one half; NaN without trials."""
+    k, n = np.asarray(successes), np.asarray(trials)
+    p = np.minimum(2 * bdtr(np.minimum(k, n - k).astype(float), n, 0.5), 1.0)
+    return np.where(n > 0, p, np.nan)
+
+
+def fisher_exact(table: ArrayLike) -> float:
+    """The two-sided p-value of equal rates in the rows of a table of 2 x 2 counts.
+
+    The sum of the hypergeometric probabilities that are no larger than that of the table (Fisher
+    1934); 1 where a row or column is empty.
+    """
+    (a, b), (c, d) = np.asarray(table, dtype=int)
+    first = np.arange(max(0, a - d), min(a + b, a + c) + 1)
+    cells = np.stack([first, a + b - first, a + c - first, d - a + first])
+    log_p = -gammaln(cells + 1.0).sum(axis=0)
+    p = np.exp(log_p - log_p.max())
+    return float(p[p <= p[a - first[0]] * (1 + 1e-7)].sum() / p.sum())
 
 
 def towards_longer(pairs: PairVotes, others_NK: Floats) -> tuple[Floats, Floats]:
@@ -173,7 +186,7 @@ def towards_longer(pairs: PairVotes, others_NK: Floats) -> tuple[Floats, Floats]
         tables.append([count(votes, prefers_N & departed_N), count(votes, prefers_N & ~departed_N)])
     table_WRC = np.moveaxis(np.array(tables), 2, 0)
     rate_WR = ratio(table_WRC[:, :, 0], table_WRC.sum(axis=2))
-    p_W = [fisher_exact(table)[1] if table.sum(1).all() else np.nan for table in table_WRC]
+    p_W = [fisher_exact(table) if table.sum(1).all() else np.nan for table in table_WRC]
     return rate_WR[:, 0] - rate_WR[:, 1], np.array(p_W, dtype=float)
 
 

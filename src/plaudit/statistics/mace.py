@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from plaudit.statistics.expectation import MAX_ITERATIONS, iterate
-from plaudit.statistics.votes import Floats, Votes
+from plaudit.statistics.votes import Floats, Votes, sums
 
 COMPETENCE_PRIOR = 0.5
 """Pseudo-votes for knowing and for spamming: the Beta(0.5, 0.5) of the paper."""
@@ -52,12 +52,12 @@ def mace(
     cells_N = votes.raters_N * votes.labels + votes.labels_N
 
     def spam_counts(spamming_N: Floats) -> Floats:
-        found = np.bincount(cells_N, spamming_N, minlength=votes.raters * votes.labels)
+        found = sums(cells_N, spamming_N, votes.raters * votes.labels)
         return found.reshape(votes.raters, votes.labels) + SPAM_PRIOR
 
     def maximise(posterior_IK: Floats, last: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
         knew_N = posterior_IK[votes.items_N, votes.labels_N] * knowing(votes, last)
-        known_W = np.bincount(votes.raters_N, knew_N, minlength=votes.raters)
+        known_W = sums(votes.raters_N, knew_N, votes.raters)
         spam_WK = spam_counts(1 - knew_N)
         competence_W = (known_W + COMPETENCE_PRIOR) / (cast_W + 2 * COMPETENCE_PRIOR)
         return competence_W, spam_WK / spam_WK.sum(axis=1, keepdims=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, gold_labels
+from plaudit.statistics.votes import UNKNOWN, Floats, Integers, Votes, gold_labels, sums
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ def agreement_W(votes: Votes, posterior_IK: Floats) -> Floats:
     given_N = posterior_IK[votes.items_N, votes.labels_N]
     cast_W = np.bincount(votes.raters_N, minlength=votes.raters).astype(float)
     cast_W[cast_W == 0] = np.nan
-    return np.bincount(votes.raters_N, given_N, minlength=votes.raters) / cast_W
+    return sums(votes.raters_N, given_N, votes.raters) / cast_W
 
 
 def _checked(weights_W: ArrayLike, raters: int) -> Floats:

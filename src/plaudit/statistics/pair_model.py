@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
+from plaudit.statistics.expectation import log_totals
 from plaudit.statistics.rater_model import DISCRIMINATION_SD, MAX_ITERATIONS, PULL_SD
-from plaudit.statistics.votes import Floats, Integers, gold_labels
+from plaudit.statistics.votes import Floats, Integers, gold_labels, sums
 
 PREFERENCE_SD = 2.0**0.5
 """Of a difference of two scores of N(0, 1)."""
@@ -141,7 +142,7 @@ def pair_model_loss(parameters: Floats, data: PairVoting) -> tuple[float, Floats
     error_NG = (expit(z_NG) - data.won_N[:, None]) * posterior_PG[data.pairs_N]
     error_N = error_NG.sum(axis=1)
     by_rater = [
-        np.bincount(data.raters_N, term_N, data.raters)
+        sums(data.raters_N, term_N, data.raters)
         for term_N in (
             slope_N * (error_NG @ GRID_G),
             error_N * data.side_N,
@@ -163,13 +164,13 @@ def _posterior(parameters: Floats, data: PairVoting) -> tuple[Floats, float, Flo
     pull_N = first_W[data.raters_N] * data.side_N + longer_W[data.raters_N] * longer_N
     z_NG = np.exp(log_W)[data.raters_N, None] * GRID_G + pull_N[:, None]
     votes_NG = data.won_N[:, None] * z_NG - np.logaddexp(0, z_NG)
-    columns = [np.bincount(data.pairs_N, votes_NG[:, g], pairs) for g in range(NODES)]
+    columns = [sums(data.pairs_N, votes_NG[:, g], pairs) for g in range(NODES)]
     # Not normalised on the grid: where the mean is far out, the sum over nodes says so.
     from_mean_PG = (GRID_G - slope_1[0] * data.longer_P[:, None]) / PREFERENCE_SD
     log_PG = np.stack(columns, axis=1) - from_mean_PG**2 / 2
     log_PG[(data.gold_P == 0)[:, None] & (GRID_G < 0)] = -np.inf
     log_PG[(data.gold_P == 1)[:, None] & (GRID_G > 0)] = -np.inf
-    total_P = logsumexp(log_PG, axis=1)
+    total_P = log_totals(log_PG)
     return np.exp(log_PG - total_P[:, None]), float(total_P.sum()), z_NG
 
 

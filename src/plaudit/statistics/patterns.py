@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaudit.statistics.votes import Floats, Votes
+from plaudit.statistics.votes import Floats, Votes, sums
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ def patterns(counts_PK: ArrayLike, items_P: ArrayLike | None = None) -> Patterns
         if not (np.isfinite(values) & (values >= 0) & (values == np.floor(values))).all():
             raise ValueError(f"{name} are not all whole numbers from 0; expected counts")
     counts_UK, at_P = np.unique(counts, axis=0, return_inverse=True)
-    merged_U = np.bincount(at_P.reshape(-1), items, minlength=len(counts_UK))
+    merged_U = sums(at_P.reshape(-1), items, len(counts_UK))
     return Patterns(counts_PK=counts_UK, items_P=merged_U)
 
 

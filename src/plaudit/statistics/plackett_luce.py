@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import connected_components
 
-from plaudit.statistics.votes import Floats, Integers
+from plaudit.statistics.votes import Floats, Integers, sums
 
 PRIOR_PRECISION = 1e-3
 
@@ -73,7 +73,7 @@ def plackett_luce_loss(
     # An item is still to be drawn at its own stage and at all before it.
     still_RL = np.cumsum(np.where(inside_RL, np.exp(-np.where(inside_RL, rest_RL, 0)), 0), axis=1)
     drawn_RL = np.where(inside_RL, np.exp(score_RL) * still_RL - 1, 0)
-    gradient_I = np.bincount(padded_RL[inside_RL], drawn_RL[inside_RL], minlength=len(scores_I))
+    gradient_I = sums(padded_RL[inside_RL], drawn_RL[inside_RL], len(scores_I))
     return loss, gradient_I
 
 

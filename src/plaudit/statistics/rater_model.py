@@ -20,7 +20,7 @@ from scipy.sparse import block_array, csr_array, diags_array
 from scipy.special import expit
 
 from plaudit.statistics.comparisons import Comparisons
-from plaudit.statistics.votes import Floats
+from plaudit.statistics.votes import Floats, sums
 
 SCORE_SD = 1.0
 DISCRIMINATION_SD = 0.5
@@ -91,7 +91,7 @@ def rater_model_loss(
     loss = (np.logaddexp(0, z_N) - data.won_N * z_N).sum()
     loss += precision_T @ parameters_T**2 / 2
     by_rater = [
-        np.bincount(data.raters_N, error_N * term_N, data.raters)
+        sums(data.raters_N, error_N * term_N, data.raters)
         for term_N in (slope_N * gap_N, data.side_N, data.longer_N)
     ]
     gradient_T = np.concatenate([differences_NI.T @ (error_N * slope_N), *by_rater])
@@ -136,7 +136,7 @@ def laplace_covariance(found: RaterModel, data: Comparisons) -> Floats:
     cross_IW = (differences_NI.T @ (raters_NW * residual_N[:, None])).toarray()
     hessian_TT[:items, items:ends] += cross_IW
     hessian_TT[items:ends, :items] += cross_IW.T
-    own_W = np.bincount(data.raters_N, residual_N * gap_N, data.raters)
+    own_W = sums(data.raters_N, residual_N * gap_N, data.raters)
     hessian_TT[np.arange(items, ends), np.arange(items, ends)] += own_W
     hessian_TT += diags_array(_precision(data)).toarray()
     return np.linalg.inv(hessian_TT)
@@ -217,7 +217,7 @@ def crowd_loss(
     loss += (from_mean_W @ from_mean_W + (first_W @ first_W) / SIDE_SD**2) / 2
     gradient = [
         differences_NI.T @ (by_p_N * knows_N * sees_N * (1 - sees_N)) + scores_I / SCORE_SD**2,
-        np.bincount(data.raters_N, by_gamma_N, data.raters) + from_mean_W / KNOWING_SD,
-        np.bincount(data.raters_N, by_first_N, data.raters) + first_W / SIDE_SD**2,
+        sums(data.raters_N, by_gamma_N, data.raters) + from_mean_W / KNOWING_SD,
+        sums(data.raters_N, by_first_N, data.raters) + first_W / SIDE_SD**2,
     ]
     return float(loss), np.concatenate(gradient)

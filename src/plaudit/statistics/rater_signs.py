@@ -141,7 +141,7 @@ def _signs(pairs: PairVotes, left_out_W: Booleans, rules: Rules) -> RaterSigns:
         accuracy_below_floor_W=posterior_WG[:, rules.accuracy_floor > GRID].sum(axis=1),
         agreement_z_W=agreement_z(chosen.votes, others_NK, _mean(accuracy_W, cast_W)),
         left_rate_W=ratio(left_W, shown_W),
-        left_p_W=holm([two_sided_binomial(k, n) for k, n in zip(left_W, shown_W, strict=True)]),
+        left_p_W=holm(two_sided_binomial(left_W, shown_W)),
         towards_longer_W=towards_W,
         length_p_W=holm(length_p_W),
         tie_rate_W=tie_rate_W,
@@ -157,7 +157,7 @@ def _others(chosen: PairVotes, left_out_W: Booleans) -> Floats:
     gold = gold_labels(chosen.gold_I, votes.items, votes.labels)
     kept = votes.chosen(~left_out_W[votes.raters_N])
     trusted = one_coin(kept if len(kept) else votes, gold)
-    return consensus_of_others(votes, gold, trusted, 1.0 - left_out_W)
+    return consensus_of_others(votes, gold, trusted, (~left_out_W).astype(float))
 
 
 def _on_gold(pairs: PairVotes) -> tuple[Integers, Integers]:

@@ -79,7 +79,7 @@ def rao_kupper_loss(gap_N: Floats, log_eta: float, won_N: Floats) -> tuple[float
     by_eta_N = np.select(
         [won_N == 1, won_N == 0], [above_N - 1, below_N - 1], below_N + above_N + rest
     )
-    return -float(log_N.sum()), -by_gap_N, -float(by_eta_N.sum()) * eta
+    return float(-log_N.sum()), -by_gap_N, -float(by_eta_N.sum()) * eta
 
 
 def _fit(
@@ -97,7 +97,8 @@ def _fit(
             differences_NI @ parameters[:-1], parameters[-1], data.won_N
         )
         gradient = np.append(differences_NI.T @ by_gap_N, by_tie)
-        return value + precision @ parameters**2 / 2, gradient + precision * parameters
+        penalty = float(precision @ parameters**2) / 2
+        return value + penalty, gradient + precision * parameters
 
     start = np.append(np.zeros(data.items), -1.0)
     options = {"maxiter": 2000, "gtol": 1e-6, "ftol": 1e-13}

@@ -41,8 +41,8 @@ class Votes:
     def counts_IK(self, weights_N: Floats | None = None) -> Floats:
         """How many votes, or what weight of them, each label of each item has."""
         cells_N = self.items_N * self.labels + self.labels_N
-        found = np.bincount(cells_N, weights_N, minlength=self.items * self.labels)
-        return found.astype(float).reshape(self.items, self.labels)
+        weights = np.ones(len(self)) if weights_N is None else weights_N
+        return sums(cells_N, weights, self.items * self.labels).reshape(self.items, self.labels)
 
     def chosen(self, kept_N: NDArray[np.bool_]) -> Votes:
         """The votes that are kept, under the same numbers."""
@@ -93,6 +93,11 @@ def votes(
         raters=columns[1][1],
         labels=columns[2][1],
     )
+
+
+def sums(numbers_N: Integers, values_N: Floats, size: int) -> Floats:
+    """What the values under each number add up to, [size]."""
+    return np.bincount(numbers_N, values_N, minlength=size).astype(float)
 
 
 def gold_labels(gold_I: ArrayLike | None, items: int, labels: int) -> Integers:
