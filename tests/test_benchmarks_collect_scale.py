@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from benchmarks.collect_scale import VOTES, fill, measure
+from benchmarks.collect_append import append_for
+from benchmarks.collect_fill import VOTES, fill
 from plaudit.judgments import Item, canonical_json
 from plaudit.store import Store, items, open_store, read, rebuild_tallies, schema, verify
 
@@ -28,11 +29,11 @@ def test_it_is_what_the_store_would_have_made(tmp_path: Path) -> None:
     assert _tallies(store) == filled and len(filled) > ITEMS * VOTES
 
 
-def test_everything_is_measured(tmp_path: Path) -> None:
-    file = tmp_path / "store.db"
-    fill(file, ITEMS)
-    found = measure(open_store(file), file)
-    assert found["next_busy_ms"]["worst"] > 0 and found["verify_seconds"] > 0
+def test_appending_is_measured(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store.db")
+    found = append_for(store, clients=3, seconds=0.2)
+    assert found["judgments_a_second"] > 0 and found["p99_ms"] >= found["median_ms"] > 0
+    assert verify(store).judgments >= 3
 
 
 def _tallies(store: Store) -> set[tuple]:

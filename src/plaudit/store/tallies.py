@@ -71,15 +71,9 @@ def _is_up_to_date(store: Store) -> bool:
 
 
 def rebuild_tallies(store: Store) -> None:
-    """Make all tallies anew from the log."""
+    """Make all tallies anew from the log and the strata and gold answers that items have now."""
     with store.appending() as connection:
-        for table in (
-            schema.vote,
-            schema.tally_mark,
-            schema.tally_suspended,
-            schema.item_tally,
-            *TABLES.values(),
-        ):
+        for table in _MADE_FROM_THE_LOG:
             connection.execute(table.delete())
     catch_up(store)
 
