@@ -178,7 +178,7 @@ def _insert_tallies(database: sqlite3.Connection, items: int) -> None:
 
 def _as_vote(number: int, rater: str, strength: int, after: int) -> Vote:
     like = _vote_like(number % 40, strength, after // 86_400)
-    return Vote(rater, *(getattr(like, name) for name in Vote.__slots__[1:]))
+    return Vote(rater, *(getattr(like, name) for name in tuple(Vote.__slots__)[1:]))
 
 
 @cache

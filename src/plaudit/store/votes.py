@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
 
 from plaudit.judgments import (
@@ -110,12 +109,10 @@ def contribution(votes: Sequence[Vote], suspended: Collection[str]) -> Counter[C
 
 def differing(votes: Sequence[Vote], suspended: Collection[str]) -> float:
     """Share of pairs of raters' answers that differ, 0 to 1; 0 where nobody can be compared."""
-    alike = units = 0
     counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
-    for one, other in _peers(counted):
-        more_alike, more_units = _alike(counted[one], counted[other])
-        alike, units = alike + more_alike, units + more_units
-    return (units - alike) / units if units else 0.0
+    beside = _against_peers(counted, ())
+    compared, agreed = (sum(each) for each in zip(*beside, strict=True)) if beside else (0, 0)
+    return (compared - agreed) / compared if compared else 0.0
 
 
 def nominal(kind: str, label: str) -> str:
@@ -136,25 +133,39 @@ def is_right(answer: Any, gold: Any) -> bool:
 
 
 def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
-    compared, agreed = [0] * len(votes), [0] * len(votes)
-    for one, other in _peers(votes):
-        alike, units = _alike(votes[one], votes[other])
-        for vote, peer in ((one, other), (other, one)):
-            if votes[peer].rater not in suspended:
-                compared[vote] += units
-                agreed[vote] += alike
-    for vote, units, alike in zip(votes, compared, agreed, strict=True):
-        if units:
-            cells[RaterCell(vote.question, vote.rater, "compared")] += units
-            cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
+    for vote, (compared, agreed) in zip(votes, _against_peers(votes, suspended), strict=True):
+        if compared:
+            cells[RaterCell(vote.question, vote.rater, "compared")] += compared
+            cells[RaterCell(vote.question, vote.rater, "agreed")] += agreed
 
 
-def _peers(votes: Sequence[Vote]) -> Iterator[tuple[int, int]]:
-    """Places of two raters' votes that answer one question in one way."""
-    asked = [(vote.question, vote.kind, vote.panel) for vote in votes]
-    for one, other in combinations(range(len(votes)), 2):
-        if asked[one] == asked[other] and votes[one].rater != votes[other].rater:
-            yield one, other
+def _against_peers(votes: Sequence[Vote], suspended: Collection[str]) -> list[tuple[int, int]]:
+    """Of each vote, how many labels of other raters it stands beside, and how many are alike.
+
+    By counting labels, not pairs: an item may have a hundred votes.
+    """
+    answers = [list(_comparable(vote)) for vote in votes]
+    everyone: Counter[tuple[Hashable, ...]] = Counter()
+    for vote, answer in zip(votes, answers, strict=True):
+        if vote.rater not in suspended:
+            for unit, label in answer:
+                everyone.update(
+                    [(unit,), (unit, label), (unit, vote.rater, None), (unit, vote.rater, label)]
+                )
+    return [
+        (
+            sum(everyone[unit,] - everyone[unit, vote.rater, None] for unit, _ in answer),
+            sum(everyone[unit, said] - everyone[unit, vote.rater, said] for unit, said in answer),
+        )
+        for vote, answer in zip(votes, answers, strict=True)
+    ]
+
+
+def _comparable(vote: Vote) -> Iterator[tuple[Hashable, str]]:
+    """What its answer says of each unit, criteria aside, under a name equal questions share."""
+    for unit, label in vote.labels.items():
+        if unit[0] == "/":
+            yield (vote.question, vote.kind, vote.panel, unit), nominal(vote.kind, label)
 
 
 def _count_repeats(cells: Counter[Cell], votes: Sequence[Vote], firsts: Sequence[Vote]) -> None:
@@ -162,20 +173,9 @@ def _count_repeats(cells: Counter[Cell], votes: Sequence[Vote], firsts: Sequence
     for vote in votes:
         first = first_of.get((vote.rater, vote.question, vote.kind))
         if vote.is_repeat and first is not None and vote.labels:
-            alike, units = _alike(vote, first)
+            is_alike = [*_comparable(vote)] == [*_comparable(first)]
             cells[RaterCell(vote.question, vote.rater, "repeated")] += 1
-            cells[RaterCell(vote.question, vote.rater, "repeated_alike")] += alike == units
-
-
-def _alike(one: Vote, other: Vote) -> tuple[int, int]:
-    """Over the units of the answer itself: how many are labelled alike, and how many there are."""
-    alike = units = 0
-    for unit, label in one.labels.items():
-        peers = other.labels.get(unit) if unit[0] == "/" else None
-        if peers is not None:
-            units += 1
-            alike += label == peers or nominal(one.kind, label) == nominal(one.kind, peers)
-    return alike, units
+            cells[RaterCell(vote.question, vote.rater, "repeated_alike")] += is_alike
 
 
 def _patterns(votes: Sequence[Vote]) -> Iterator[PatternCell]:
