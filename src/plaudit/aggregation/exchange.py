@@ -73,7 +73,7 @@ class Taken:
     judgments: int
     new_judgments: int
     unread: Mapping[str, int] = field(default_factory=dict)
-    """What a judgment has no place for, by name; ``raw`` or ``columns`` hold it, or nothing does."""
+    """What a judgment has no place for, by name; ``raw`` or ``columns`` hold it, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
