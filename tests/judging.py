@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from fastapi.testclient import TestClient
 from plaudit.feedback.app import create_app
 from plaudit.feedback.project import Project
 from plaudit.feedback.project_setup import set_up_project
-from plaudit.judgments import Candidate, Item
+from plaudit.judgments import Answer, Candidate, Item, Judgment, Pairwise, Rater, fingerprint
 from plaudit.records import Message, ToolCall
 from plaudit.store import Store, open_store
 from plaudit.store.people import add_member, new_rater
@@ -100,3 +102,32 @@ def served(judged: Judging) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+_numbers = count()
+
+
+def item(id: str = "i", *contents: str, **more: Any) -> Item:
+    texts = contents or ("one", "two")
+    candidates = tuple(Candidate(content=text) for text in texts)
+    return Item(id=id, prompt=more.pop("prompt", f"prompt {id}"), candidates=candidates, **more)
+
+
+def judgment(of: Item, rater: str, answer: Answer, **more: Any) -> Judgment:
+    return Judgment(
+        id=f"j{next(_numbers)}",
+        project="p",
+        item=of.id,
+        item_sha256=fingerprint(of),
+        question=of.question,
+        rater=Rater(id=rater),
+        answer=answer,
+        submitted_at=AT,
+        **more,
+    )
+
+
+def prefers(of: Item, rater: str, strength: int, **more: Any) -> Judgment:
+    """Below 0 the first candidate."""
+    return judgment(of, rater, Pairwise(strength=strength), **more)

@@ -1,4 +1,4 @@
-"""A project with votes in it: honest raters, one who always takes the left, one who tosses a coin."""
+"""A project with votes in it: honest raters, one who takes the left, one who tosses a coin."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def one_vote(store: Store, item: Item, project: str, rater: str, strength: int, 
     append(store, [
         Judgment(
             id=f"{item.id}-{rater}-{fields.get('supersedes', '')}", project=project, item=item.id,
-            item_sha256=fingerprint(item), rater=Rater(id=rater), answer=Pairwise(strength=strength),
-            shown=(0, 1), submitted_at=datetime.now(UTC), **fields,
+            item_sha256=fingerprint(item), rater=Rater(id=rater), shown=(0, 1),
+            answer=Pairwise(strength=strength), submitted_at=datetime.now(UTC), **fields,
         )
     ])  # fmt: skip
 

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.assignment import Refused, next_assignment, release_expired
+from plaudit.feedback.assignment import (
+    Conflict,
+    Refused,
+    give_item,
+    next_assignment,
+    release_expired,
+)
 from plaudit.feedback.assignment_policy import BLOCK, order_shown, repeat_serials
 from plaudit.feedback.assignment_submission import skip
 from plaudit.judgments import Item, Pairwise
 from plaudit.store import Store, Writer, get_item, schema, standing, verify
+from plaudit.store import assignment_queue as queue
+from plaudit.store import assignments as table
 from plaudit.store.schema import assignment
 from tests.collecting import given, join, judge, made, pair, project
 
@@ -206,6 +214,17 @@ def test_a_lapsed_lease_is_renewed_while_the_place_is_free(tmp_path: Path):
     assert (again.id, again.shown, again.leased_until) == (held.id, held.shown, 360.0)
 
 
+def test_an_item_can_be_given_by_name(tmp_path: Path):
+    store = made(tmp_path, project(), pairs(3), ["ann"])
+    given(store, "ann", now=1.0)
+    wanted = get_item(store, "p", "i2")
+    assert wanted is not None
+    one = give_item(store, "p", "ann", wanted.number, now=2.0)
+    assert given(store, "ann", now=3.0) == one and one.item.id == "i2"
+    with pytest.raises(Conflict, match="has had it"):
+        give_item(store, "p", "ann", wanted.number, now=4.0)
+
+
 def test_orders_are_balanced_within_blocks_and_drawn_by_item_and_rater(tmp_path: Path):
     store = made(tmp_path, project(), pairs(40), ["ann", "bob"])
     shown: dict[str, list[tuple[int, ...]]] = {"ann": [], "bob": []}
@@ -236,3 +255,21 @@ def test_an_assignment_id_does_not_tell_who_the_rater_is(tmp_path: Path):
     assert "ann" not in one.id
     with store.reading() as connection:
         assert connection.execute(assignment.select()).one().rater == "ann"
+
+
+@pytest.mark.parametrize("one_stratum", [False, True])
+def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
+    """No table is scanned, and only the head of the queue is ever sorted."""
+    store = made(tmp_path, project(), pairs(3), ["ann"])
+    searches = [*queue._WAYS[one_stratum], queue._GOLD, table._RECENT_ONES, table._MEMBERSHIP]
+    searches += [table._UNFINISHED, table._CASE, table._STANDING, table._JUDGED_ONCE]
+    with store.reading() as connection:
+        for search in searches:
+            compiled = search.compile(dialect=store.engine.dialect)
+            assert compiled.positiontup is not None
+            values = tuple(compiled.params[name] or 0 for name in compiled.positiontup)
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values).all()
+            steps = [row[3] for row in plan if "CONSTANT ROW" not in row[3]]
+            assert not [step for step in steps if step.startswith("SCAN") and step != "SCAN queued"]
+            is_whole = search is queue._WAYS[one_stratum][3] or search is queue._GOLD
+            assert not (is_whole and any("TEMP B-TREE" in step for step in steps)), steps

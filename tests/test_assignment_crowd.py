@@ -1,19 +1,19 @@
-"""Many raters at once, each in a thread: no item gets too many votes, no assignment doubles."""
+"""Many raters at once, each in a thread, on either database: no item gets too many votes, no
+assignment doubles."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from pathlib import Path
 from random import Random
-
-import pytest
 
 from plaudit.feedback.assignment import Assignment, Conflict, next_assignment
 from plaudit.feedback.assignment_submission import skip, undo
 from plaudit.judgments import Pairwise, Skipped, Withdrawn
 from plaudit.store import Store, Writer, items, read, schema, standing, verify
-from tests.collecting import judge, made, pair, project
+from tests.collecting import filled, judge, pair, project
+
+pytest_plugins = ("tests.postgres",)
 
 
 def together(number: int, work) -> None:
@@ -54,9 +54,8 @@ def check_whole(store: Store) -> None:
     assert not verify(store).faults
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_raters_who_judge_skip_and_undo_leave_a_whole_log(tmp_path: Path, seed: int):
-    raters = [f"r{n}" for n in range(10)]
+def test_raters_who_judge_skip_and_undo_leave_a_whole_log(store: Store):
+    raters = [f"r{n}" for n in range(8)]
     config = project(
         overlap={"votes": 2, "adaptive": {"max_votes": 4}},
         gold={"onboarding": 2, "rate": 0.1},
@@ -64,11 +63,11 @@ def test_raters_who_judge_skip_and_undo_leave_a_whole_log(tmp_path: Path, seed: 
         repeat_after=3,
     )
     golds = [pair(f"gold{n}", gold=Pairwise(strength=2)) for n in range(4)]
-    things = [*(pair(f"i{n}", priority=n % 3) for n in range(20)), *golds]
-    store = made(tmp_path, config, things, raters)
+    things = [*(pair(f"i{n}", priority=n % 3) for n in range(12)), *golds]
+    filled(store, config, things, raters)
 
     def work(n: int) -> None:
-        random, rater = Random(seed * 100 + n), raters[n]
+        random, rater = Random(n), raters[n]
         while one := next_assignment(store, "p", rater):
             drawn = random.random()
             if drawn < 0.1:
@@ -92,11 +91,9 @@ def test_raters_who_judge_skip_and_undo_leave_a_whole_log(tmp_path: Path, seed: 
             assert len(connection.execute(had).all()) >= len(raters), "open though not all had it"
 
 
-def test_fifty_raters_at_once_never_overfill_an_item(tmp_path: Path):
+def test_fifty_raters_at_once_never_overfill_an_item(store: Store):
     raters = [f"r{n}" for n in range(50)]
-    store = made(
-        tmp_path, project(overlap={"votes": 3}), [pair(f"i{n}") for n in range(10)], raters
-    )
+    filled(store, project(overlap={"votes": 3}), [pair(f"i{n}") for n in range(10)], raters)
     found: list[Assignment | None] = [None] * 50
 
     def ask(n: int) -> None:
@@ -107,8 +104,8 @@ def test_fifty_raters_at_once_never_overfill_an_item(tmp_path: Path):
     assert given == {f"i{n}": 3 for n in range(10)}
 
 
-def test_two_windows_of_one_rater_get_the_same_assignment(tmp_path: Path):
-    store = made(tmp_path, project(), [pair(f"i{n}") for n in range(10)], ["ann"])
+def test_two_windows_of_one_rater_get_the_same_assignment(store: Store):
+    filled(store, project(), [pair(f"i{n}") for n in range(10)], ["ann"])
     found: list[Assignment | None] = [None] * 16
 
     def ask(n: int) -> None:
@@ -118,8 +115,8 @@ def test_two_windows_of_one_rater_get_the_same_assignment(tmp_path: Path):
     assert len({one.id for one in found if one}) == 1 and None not in found
 
 
-def test_an_impatient_double_click_is_one_judgment(tmp_path: Path):
-    store = made(tmp_path, project(), [pair("a")], ["ann"])
+def test_an_impatient_double_click_is_one_judgment(store: Store):
+    filled(store, project(), [pair("a")], ["ann"])
     one = next_assignment(store, "p", "ann")
     assert one is not None
     receipts = []
@@ -130,8 +127,8 @@ def test_an_impatient_double_click_is_one_judgment(tmp_path: Path):
     check_whole(store)
 
 
-def test_two_windows_that_answer_differently_leave_one_vote(tmp_path: Path):
-    store = made(tmp_path, project(), [pair("a")], ["ann"])
+def test_two_windows_that_answer_differently_leave_one_vote(store: Store):
+    filled(store, project(), [pair("a")], ["ann"])
     one = next_assignment(store, "p", "ann")
     assert one is not None
     refused = []

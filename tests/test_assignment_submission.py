@@ -240,8 +240,9 @@ def test_a_judgment_says_under_which_guideline_it_was_made(tmp_path: Path):
 def test_doubt_calls_for_a_third_vote_and_undo_takes_the_call_back(tmp_path: Path):
     config = project(overlap={"votes": 2, "adaptive": {"max_votes": 3}})
     store = made(tmp_path, config, [pair("a"), pair("b")], ["ann", "bob", "cem"])
-    for_first = {(0, 1): Pairwise(strength=-2), (1, 0): Pairwise(strength=2)}
-    for_second = {(0, 1): Pairwise(strength=2), (1, 0): Pairwise(strength=-2)}
+    left, right = Pairwise(strength=-2), Pairwise(strength=2)
+    for_first: dict[tuple[int, ...], Pairwise] = {(0, 1): left, (1, 0): right}
+    for_second: dict[tuple[int, ...], Pairwise] = {(0, 1): right, (1, 0): left}
     with Writer(store) as writer:
         for rater, answers in (("ann", for_first), ("bob", for_second)):
             one = given(store, rater)

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Skipped, Withdrawn
 from plaudit.store import read, standing, verify
-from tests.judging import PAIRWISE, TOOL_PROMPT, Judging, judging, pair, served
+from tests.judging import PAIRWISE, SECRET_MODEL, TOOL_PROMPT, Judging, judging, pair, served
+from tests.served_model import served_model
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
@@ -367,3 +368,28 @@ def test_an_answer_is_sent_after_a_reload(page: Page, tmp_path: Path) -> None:
         page.wait_for_selector(".task .question h1")
         assert len(log_of(judged)) == 1
         assert json.loads(page.evaluate("JSON.stringify(localStorage)")) == {}
+
+
+def test_the_arena_asks_and_judges(page: Page, tmp_path: Path) -> None:
+    with served_model() as model:
+        model.replies.extend(["One.", "Another.", "A third.", "A fourth."])
+        arena = {"url": model.url, "model": SECRET_MODEL}
+        judged = judging(tmp_path, [pair(1)], arena=arena)
+        with served(judged) as url:
+            sign_in(page, url, judged)
+            press(page, "a")
+            page.keyboard.type("What is tea?")
+            press(page, "Tab", "Enter")
+            expect(page.locator(".prompt .body")).to_have_text("What is tea?")
+            assert sorted(candidates(page)) == ["Another.", "One."]
+            press(page, "1")
+            submit(page)
+            expect(page.locator(".prompt .body")).to_have_text("Question number 1?")
+            press(page, "2")
+            submit(page)
+            expect(page.get_by_role("heading", name="Ask the model")).to_be_visible()
+            page.get_by_label("Your prompt").fill("And coffee?")
+            page.get_by_role("button", name="Ask twice").click()
+            expect(page.locator(".prompt .body")).to_have_text("And coffee?")
+            assert SECRET_MODEL not in page.content()
+    assert [judgment.item[:5] for judgment in log_of(judged)] == ["arena", "item-"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from plaudit.store import read, standing, verify
 from plaudit.store.people import new_rater
 from plaudit.store.tokens import issue
 from tests.judging import PAIRWISE, SECRET_MODEL, TOOL_PROMPT, Judging, client_of, judging, pair
+from tests.served_model import ServedModel, served_model
 
 HERE = "/api/projects/tea"
 CRITERIA = [{"name": "helpful", "scale": [1, 5]}]
@@ -299,42 +298,10 @@ def test_turns_and_calls_reach_the_rater(tmp_path: Path) -> None:
     assert 'order({"drink": "latte"' in prompt["text"]
 
 
-class _Served(BaseHTTPRequestHandler):
-    """A served model: the border where a fake stands in."""
-
-    replies: list[Any]
-    asked: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append(body | {"authorization": self.headers.get("Authorization")})
-        reply = self.replies[len(self.asked) - 1]
-        content = json.dumps(reply if isinstance(reply, dict) else _completion(reply)).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-def _completion(text: str) -> dict[str, Any]:
-    return {"choices": [{"message": {"role": "assistant", "content": text}}], "model": SECRET_MODEL}
-
-
 @pytest.fixture
-def model() -> Iterator[tuple[str, type[_Served]]]:
-    class Served(_Served):
-        replies, asked = [], []
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", Served
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def model() -> Iterator[ServedModel]:
+    with served_model() as found:
+        yield found
 
 
 def arena_of(folder: Path, url: str) -> Judging:
@@ -343,23 +310,22 @@ def arena_of(folder: Path, url: str) -> Judging:
 
 
 def test_in_the_arena_a_prompt_is_answered_twice_and_judged(
-    tmp_path: Path, model: tuple[str, type[_Served]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLAUDIT_TEST_KEY", "k-1")
-    url, served = model
-    served.replies += ["One **answer**.", "Another."]
-    judged = arena_of(tmp_path, url)
+    model.replies.extend(["One **answer**.", "Another."])
+    judged = arena_of(tmp_path, model.url)
     client = client_of(judged)
     sent = client.post(f"{HERE}/arena", json={"prompt": "What is tea?"})
     assert sent.status_code == 200, sent.text
     assert SECRET_MODEL not in sent.text
     task = sent.json()["assignment"]
     assert {shown["text"] for shown in task["candidates"]} == {"One **answer**.", "Another."}
-    assert [asked["messages"] for asked in served.asked] == [
+    assert [asked["messages"] for asked in model.asked] == [
         [{"role": "user", "content": "What is tea?"}]
     ] * 2
-    assert {asked["authorization"] for asked in served.asked} == {"Bearer k-1"}
-    assert served.asked[0]["seed"] != served.asked[1]["seed"]
+    assert {asked["authorization"] for asked in model.asked} == {"Bearer k-1"}
+    assert model.asked[0]["seed"] != model.asked[1]["seed"]
     assert next_task(client)["id"] == task["id"]
     assert client.post(f"{HERE}/judgments", json=answer(1, task["id"])).status_code == 200
     assert log_of(judged)[0].item.startswith("arena-")
@@ -374,13 +340,12 @@ def test_in_the_arena_a_prompt_is_answered_twice_and_judged(
     ],
 )
 def test_a_model_that_gives_no_two_answers_is_said(
-    tmp_path: Path, model: tuple[str, type[_Served]], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch,
     replies: list[Any], said: str,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PLAUDIT_TEST_KEY", "k-1")
-    url, served = model
-    served.replies += replies
-    client = client_of(arena_of(tmp_path, url))
+    model.replies.extend(replies)
+    client = client_of(arena_of(tmp_path, model.url))
     refused = client.post(f"{HERE}/arena", json={"prompt": "What is tea?"})
     assert refused.status_code == 409
     assert said in refused.json()["error"]

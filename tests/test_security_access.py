@@ -39,6 +39,8 @@ LEAD = {
     ("GET", f"{P}/agreement"),
     ("GET", f"{P}/raters"),
     ("GET", f"{P}/cost"),
+    ("POST", f"{P}/import"),
+    ("GET", f"{P}/export"),
 }
 RATER = {
     ("GET", P),

@@ -106,6 +106,9 @@ def test_suspended_raters_are_left_out_until_they_are_back(store: Store) -> None
         (a_judgment("z", item="i2", supersedes="a"), "about another item"),
         (a_judgment("z", supersedes="b"), "which c supersedes already"),
         (a_judgment("z\0"), "a NUL in an id"),
+        (a_judgment("z", rationale="\ud83d"), "half of a character"),
+        (a_judgment("z", active_seconds=float("inf")), "a number is Infinity"),
+        (a_judgment("z", criteria={"clear": (float("nan"), 1.0)}), "a number is NaN"),
     ],
 )
 def test_a_wrong_judgment_is_refused(tmp_path: Path, wrong, message: str) -> None:

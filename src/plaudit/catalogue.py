@@ -22,6 +22,12 @@ CATALOGUE: Mapping[str, Stage] = {
         "plaudit.stages.pretrain", "Make a small language model and its tokenizer from text."
     ),
     "sft": Stage("plaudit.stages.sft", "Imitate demonstrations; loss on the assistant's tokens."),
+    "import_judgments": Stage(
+        "plaudit.stages.import_judgments", "Enter a data set of judgments into a log."
+    ),
+    "consensus": Stage(
+        "plaudit.stages.consensus", "Make data to learn from of a log of judgments."
+    ),
     "reward": Stage("plaudit.stages.reward", "Learn a reward model from preferences and ratings."),
     "process": Stage("plaudit.stages.process", "Learn a process reward model from labelled steps."),
     "step_labels": Stage(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
+from plaudit.aggregation import ADJUDICATED
 from plaudit.feedback.assignment_answers import Sent, check_fits
 from plaudit.feedback.project import Project
 from plaudit.judgments import Judgment, Rater, Withdrawn
@@ -15,8 +16,6 @@ from plaudit.store import Store, StoredItem, Writer, latest_guideline, stored_it
 from plaudit.store.schema import item as item_table
 from plaudit.store.schema import judgment as judgment_table
 
-ADJUDICATION = "adjudication"
-"""The flag of a judgment that settles its item: consensus is this answer, whatever the votes."""
 _WAIT_SECONDS = 30.0
 
 
@@ -63,7 +62,7 @@ def is_settled() -> ColumnElement[bool]:
     """Of a row of the table ``item``: whether an adjudicator's answer to it was recorded."""
     table = judgment_table
     # Canonical JSON: within a text the quotes would stand behind backslashes.
-    marked = table.c.body.like(f'%"flags":["{ADJUDICATION}"%')
+    marked = table.c.body.like(f'%"flags":["{ADJUDICATED}"%')
     here = (table.c.project == item_table.c.project, table.c.item == item_table.c.id, marked)
     return select(table.c.seq).where(*here).exists()
 
@@ -102,7 +101,7 @@ def adjudicate(
 
 def settles(said: Said) -> bool:
     """Whether it is an adjudicator's answer that stands or stood."""
-    return ADJUDICATION in said.judgment.flags
+    return ADJUDICATED in said.judgment.flags
 
 
 def _judgment(found: StoredItem, project: str, rater: str, sent: Sent) -> Judgment:
@@ -118,7 +117,7 @@ def _judgment(found: StoredItem, project: str, rater: str, sent: Sent) -> Judgme
         criteria=sent.criteria,
         confidence=sent.confidence,
         rationale=sent.rationale,
-        flags=(ADJUDICATION, *sent.flags),
+        flags=(ADJUDICATED, *sent.flags),
         submitted_at=datetime.fromtimestamp(time.time(), UTC),
         active_seconds=sent.active_seconds,
     )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import func, select
 
-from plaudit.feedback.adjudication import ADJUDICATION
+from plaudit.aggregation import ADJUDICATED
 from plaudit.statistics.habits import TIE, PairVotes
 from plaudit.statistics.votes import UNKNOWN, votes
 from plaudit.store import Store
@@ -65,7 +65,7 @@ def _standing(newest_first: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str
     replaced: set[str] = set()
     for judgment in newest_first:
         replaced.add(judgment["supersedes"])
-        by_people = judgment["rater"]["kind"] in PEOPLE and ADJUDICATION not in judgment["flags"]
+        by_people = judgment["rater"]["kind"] in PEOPLE and ADJUDICATED not in judgment["flags"]
         if judgment["id"] not in replaced and by_people and not judgment["is_repeat"]:
             yield judgment
 

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import Select, select
 
+from plaudit.aggregation import ADJUDICATED
 from plaudit.feedback import adjudication
-from plaudit.feedback.adjudication import ADJUDICATION, Said
+from plaudit.feedback.adjudication import Said
 from plaudit.feedback.assignment_answers import Sent
 from plaudit.feedback.fields import STRICT, record_of
 from plaudit.feedback.project import Project, project_of
@@ -223,7 +224,7 @@ def _said(said: Said, member: people.Member | None, with_names: bool) -> SaidOnc
         criteria=judgment.criteria,
         confidence=judgment.confidence,
         rationale=judgment.rationale,
-        flags=tuple(flag for flag in judgment.flags if flag != ADJUDICATION),
+        flags=tuple(flag for flag in judgment.flags if flag != ADJUDICATED),
         guideline_version=judgment.guideline_version,
         submitted_at=judgment.submitted_at.timestamp(),
         active_seconds=judgment.active_seconds,

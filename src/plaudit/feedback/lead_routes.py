@@ -7,13 +7,21 @@ from fastapi import APIRouter, Request, Response
 from plaudit.feedback import (
     lead_board_routes,
     lead_data_routes,
+    lead_exchange_routes,
     lead_item_routes,
     lead_people_routes,
     site,
 )
 
 router = APIRouter()
-for part in (lead_board_routes, lead_people_routes, lead_item_routes, lead_data_routes):
+PARTS = (
+    lead_board_routes,
+    lead_people_routes,
+    lead_item_routes,
+    lead_data_routes,
+    lead_exchange_routes,
+)
+for part in PARTS:
     router.include_router(part.router)
 
 

@@ -6,6 +6,9 @@
 - ``"preferences": [{"better": 0, "worse": 1, "probability": 0.5, "margin": 1, "weight": 1}]``,
   where a probability of one half says that neither is better
 - ``"ratings": [{"response": 0, "value": 0.75, "weight": 1}]``
+
+and, where the prompt has a name of its own, ``"id": "..."``: samplers draw by it, so that data
+written anew under the same ids is sampled from alike.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ from pydantic import ValidationError
 from plaudit.formats.files import Row
 from plaudit.formats.messages import read_messages, shown
 from plaudit.formats.pairs import make_prompt, other_columns
-from plaudit.records import Judged, Preference, Rating, Response, Text
+from plaudit.records import Judged, Preference, Prompt, Rating, Response, Text
 
 JUDGED = (
     '{"prompt": "...", "responses": ["...", ...], "ranking": [1, 0] or "preferences": [{"better": '
     '0, "worse": 1}] or "ratings": [{"response": 0, "value": 0.5}]}'
 )
-_OWN = ("prompt", "responses", "ranking", "preferences", "ratings")
+_OWN = ("id", "prompt", "responses", "ranking", "preferences", "ratings")
 
 
 def read_judged(row: Row) -> Judged:
@@ -42,7 +45,7 @@ def read_judged(row: Row) -> Judged:
         row.fail("of prompt and responses some are text, others messages", JUDGED)
     try:
         return Judged(
-            prompt=make_prompt(row, content, other_columns(row, *_OWN)),
+            prompt=_named(row, make_prompt(row, content, other_columns(row, *_OWN))),
             responses=tuple(Response(content=text) for text in contents),
             preferences=(*_ranked(row, len(contents)), *_each(row, "preferences", Preference)),
             ratings=tuple(_each(row, "ratings", Rating)),
@@ -51,6 +54,16 @@ def read_judged(row: Row) -> Judged:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"]))
         row.fail(f"{place}: {fault['msg']}".removeprefix(": "), JUDGED)
+
+
+def _named(row: Row, prompt: Prompt) -> Prompt:
+    """Under the row's own id, where it has one."""
+    id = row.value.get("id")
+    if id is None:
+        return prompt
+    if not isinstance(id, str | int) or isinstance(id, bool) or id == "":
+        row.fail(f"id is {shown(id)}", JUDGED)
+    return prompt.model_copy(update={"id": str(id)})
 
 
 def _content(row: Row, field: str, value: Any) -> Text:

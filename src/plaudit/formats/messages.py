@@ -98,7 +98,8 @@ def _tool_call(row: Row, place: str, function: dict[str, Any], expected: str) ->
     name, arguments = function.get("name"), function.get("arguments", {})
     if isinstance(arguments, str):
         arguments = _parsed(row, place, arguments, expected)
-    if not isinstance(name, str) or not name:
+    # A model may call a tool without a name; that turn was judged, so it is kept.
+    if not isinstance(name, str):
         row.fail(f"{place} calls a tool named {shown(name)}", expected)
     if not isinstance(arguments, dict):
         row.fail(f"{place} calls {name} with the arguments {shown(arguments)}", expected)

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.special import expit, ndtri
 
 from plaudit.statistics.intervals import Interval, cluster_bootstrap, normal_quantile, wilson
@@ -129,7 +130,11 @@ def sample_size(rate: float, power: float = 0.8, confidence: float = 0.95) -> in
 
 
 def fit_logistic(
-    weights_N: Floats, features_NF: Floats, targets_N: Floats, ridge_F: Floats, start_F: Floats
+    weights_N: Floats,
+    features_NF: Floats | csr_array,
+    targets_N: Floats,
+    ridge_F: Floats,
+    start_F: Floats,
 ) -> Floats:
     """The ``c`` [F] that minimises ``sum_n w_n (log(1 + e^z_n) - y_n z_n) + ridge . c^2 / 2``.
 
@@ -153,7 +158,9 @@ def fit_logistic(
     raise AssertionError("Newton's method did not converge on a convex loss")
 
 
-def _loss(at_F: Floats, w_N: Floats, features_NF: Floats, y_N: Floats, ridge_F: Floats) -> float:
+def _loss(
+    at_F: Floats, w_N: Floats, features_NF: Floats | csr_array, y_N: Floats, ridge_F: Floats
+) -> float:
     z_N = features_NF @ at_F
     return float(w_N @ (np.logaddexp(0, z_N) - y_N * z_N) + ridge_F @ at_F**2 / 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,8 +68,8 @@ def append(store: Store, judgments: Iterable[Judgment], also: Also | None = None
 
 def append_one(connection: Connection, judgment: Judgment, head: Head) -> Receipt:
     """Append to the chain that ends in ``head``, within a transaction of ``Store.appending``."""
-    _check_writable(judgment)
     body = canonical_json(judgment)
+    _check_writable(judgment, body)
     if before := _recorded_before(connection, judgment.id, body):
         return before
     if judgment.supersedes:
@@ -210,8 +211,16 @@ def _check_superseded(connection: Connection, judgment: Judgment) -> None:
         raise ValueError(f"{said}, which {taken} supersedes already; expected that one")
 
 
-def _check_writable(judgment: Judgment) -> None:
-    """PostgreSQL knows no NUL in texts."""
+def _check_writable(judgment: Judgment, body: str) -> None:
+    """JSON has neither NaN nor infinity, UTF-8 no half characters, PostgreSQL no NUL in texts."""
     named = (judgment.id, judgment.project, judgment.item, judgment.rater.id, judgment.supersedes)
     if any("\0" in name for name in named):
         raise ValueError(f"judgment {judgment.id!r}: a NUL in an id; expected ids without one")
+    if not body.isascii() and any("\ud800" <= character <= "\udfff" for character in body):
+        raise ValueError(f"judgment {judgment.id!r}: half of a character; expected whole text")
+    constants: list[str] = []
+    json.loads(body, parse_constant=constants.append)
+    if constants:
+        raise ValueError(
+            f"judgment {judgment.id}: a number is {constants[0]}; expected finite ones"
+        )

@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from plaudit.store.migrations import migrate
 
 _BUSY_TIMEOUT_SECONDS = 60
+_MORE_CONNECTIONS = 60  # than the five that stay open: a web server's threads each hold one
 _CHAIN_LOCK = 7_110_001  # of PostgreSQL's advisory locks: whoever appends to the log holds it
 
 
@@ -123,7 +124,9 @@ def _file_address(address: URL, url: str | Path) -> URL:
 
 
 def _sqlite_engine(address: URL) -> Engine:
-    engine = create_engine(address, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(
+        address, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS}, max_overflow=_MORE_CONNECTIONS
+    )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     event.listen(engine, "commit", _still_in_transaction)
@@ -133,7 +136,7 @@ def _sqlite_engine(address: URL) -> Engine:
 def _postgresql_engine(address: URL) -> Engine:
     if find_spec("pg8000") is None:
         raise ValueError("PostgreSQL needs its driver; expected: pip install 'plaudit[postgres]'")
-    return create_engine(address, pool_pre_ping=True)
+    return create_engine(address, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

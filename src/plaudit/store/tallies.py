@@ -25,6 +25,7 @@ from plaudit.store.tally_rows import (
     chunks,
     folded_seq,
     folded_suspensions,
+    insert_rows,
     items_at,
     places_of,
     seqs_of,
@@ -36,6 +37,9 @@ from plaudit.store.tally_rows import (
 from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, written
 
 _AT_ONCE = 1000
+_MADE_FROM_THE_LOG = (
+    schema.vote, schema.tally_mark, schema.tally_suspended, schema.item_tally, *TABLES.values(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,9 @@ def _is_up_to_date(store: Store) -> bool:
 
 
 def rebuild_tallies(store: Store) -> None:
-    """Make all tallies anew from the log."""
+    """Make all tallies anew from the log and the strata and gold answers that items have now."""
     with store.appending() as connection:
-        for table in (
-            schema.vote,
-            schema.tally_mark,
-            schema.tally_suspended,
-            schema.item_tally,
-            *TABLES.values(),
-        ):
+        for table in _MADE_FROM_THE_LOG:
             connection.execute(table.delete())
     catch_up(store)
 
@@ -135,8 +133,7 @@ def _apply(connection: Connection, change: _Change) -> None:
         {"seq": seq, "project": place[0], "item": place[1], "rater": v.rater, "facts": written(v)}
         for seq, (place, v) in change.come.items()
     ]
-    for chunk in chunks(come):
-        connection.execute(table.insert().values(chunk))
+    insert_rows(connection, table, come)
 
 
 def _recount(

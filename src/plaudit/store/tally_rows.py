@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, fields
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, select, text
 
 from plaudit.judgments import Item
 from plaudit.store import schema
@@ -36,29 +35,45 @@ def set_differing(connection: Connection, shares: Mapping[Place, float]) -> None
     table = schema.item_tally
     for project, ids in _by_project(shares):
         connection.execute(table.delete().where(table.c.project == project, table.c.item.in_(ids)))
-        rows = [
-            {"project": project, "item": item, "differing": shares[project, item]}
-            for item in ids
-            if shares[project, item]
-        ]
-        if rows:
-            connection.execute(table.insert().values(rows))
+    rows = [
+        {"project": project, "item": item, "differing": share}
+        for (project, item), share in shares.items()
+        if share
+    ]
+    insert_rows(connection, table, rows)
 
 
 def add_difference(connection: Connection, difference: Mapping[tuple[str, Cell], int]) -> None:
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    """Add to the tallies' cells, by project."""
     for kind, table in TABLES.items():
-        key = ["project", *(field.name for field in fields(kind))]
-        count = next(column.name for column in table.columns if not column.primary_key)
+        names = table.columns.keys()
         rows = [
-            dict(zip([*key, count], (project, *astuple(cell), many), strict=True))
+            dict(zip(names, (project, *cell, many), strict=True))
             for (project, cell), many in difference.items()
             if type(cell) is kind
         ]
-        for chunk in chunks(rows):
-            new = insert(table).values(chunk)
-            total = table.c[count] + new.excluded[count]
-            connection.execute(new.on_conflict_do_update(index_elements=key, set_={count: total}))
+        *key, many = names
+        total = f"{many} = {table}.{many} + excluded.{many}"
+        then = f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {total}"
+        insert_rows(connection, table, rows, then)
+
+
+def insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], then: str = ""
+) -> None:
+    """Insert many rows, to PostgreSQL all at once: its driver would send them one by one."""
+    if not rows:
+        return
+    names = table.columns.keys()
+    into = f"INSERT INTO {table} ({', '.join(names)})"
+    if connection.dialect.name == "sqlite":
+        places = ", ".join(f":{name}" for name in names)
+        connection.execute(text(f"{into} VALUES ({places}) {then}"), rows)
+        return
+    kinds = (column.type.compile(connection.dialect) for column in table.columns)
+    shape = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
+    sent = f"SELECT * FROM json_to_recordset(CAST(:sent AS json)) AS sent({shape})"
+    connection.execute(text(f"{into} {sent} {then}"), {"sent": json.dumps(rows)})
 
 
 def folded_suspensions(connection: Connection) -> dict[str, set[str]]:

@@ -10,9 +10,9 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from plaudit.judgments import (
     Item,
@@ -51,15 +51,13 @@ class Vote:
     """By unit: the answer, or a candidate or step of it, or of one criterion: ``helpful/1``."""
 
 
-@dataclass(frozen=True, slots=True)
-class RaterCell:
+class RaterCell(NamedTuple):
     question: str
     rater: str
     measure: str
 
 
-@dataclass(frozen=True, slots=True)
-class PatternCell:
+class PatternCell(NamedTuple):
     question: str
     criterion: str
     panel: str
@@ -76,7 +74,7 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
     is_machine = judgment.rater.kind in ("judge", "rule")
     return Vote(
         rater=judgment.rater.id,
-        question=judgment.question,
+        question=_without_nul(judgment.question),
         kind=judgment.answer.kind,
         stratum=item.stratum if item else "",
         panel="machines" if is_machine else "people",
@@ -88,7 +86,8 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
 
 
 def written(vote: Vote) -> str:
-    return json.dumps(list(asdict(vote).values()), separators=(",", ":"), ensure_ascii=False)
+    values = [getattr(vote, name) for name in Vote.__slots__]
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
 
 def read_vote(facts: str) -> Vote:
@@ -114,7 +113,7 @@ def differing(votes: Sequence[Vote], suspended: Collection[str]) -> float:
     alike = units = 0
     counted = [vote for vote in votes if not vote.is_repeat and vote.rater not in suspended]
     for one, other in _peers(counted):
-        more_alike, more_units = _alike(one, other)
+        more_alike, more_units = _alike(counted[one], counted[other])
         alike, units = alike + more_alike, units + more_units
     return (units - alike) / units if units else 0.0
 
@@ -137,18 +136,24 @@ def is_right(answer: Any, gold: Any) -> bool:
 
 
 def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
+    compared, agreed = [0] * len(votes), [0] * len(votes)
     for one, other in _peers(votes):
-        alike, units = _alike(one, other)
+        alike, units = _alike(votes[one], votes[other])
         for vote, peer in ((one, other), (other, one)):
-            if units and peer.rater not in suspended:
-                cells[RaterCell(vote.question, vote.rater, "compared")] += units
-                cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
+            if votes[peer].rater not in suspended:
+                compared[vote] += units
+                agreed[vote] += alike
+    for vote, units, alike in zip(votes, compared, agreed, strict=True):
+        if units:
+            cells[RaterCell(vote.question, vote.rater, "compared")] += units
+            cells[RaterCell(vote.question, vote.rater, "agreed")] += alike
 
 
-def _peers(votes: Sequence[Vote]) -> Iterator[tuple[Vote, Vote]]:
-    for one, other in combinations(votes, 2):
-        asked_alike = (one.question, one.kind) == (other.question, other.kind)
-        if one.rater != other.rater and one.panel == other.panel and asked_alike:
+def _peers(votes: Sequence[Vote]) -> Iterator[tuple[int, int]]:
+    """Places of two raters' votes that answer one question in one way."""
+    asked = [(vote.question, vote.kind, vote.panel) for vote in votes]
+    for one, other in combinations(range(len(votes)), 2):
+        if asked[one] == asked[other] and votes[one].rater != votes[other].rater:
             yield one, other
 
 
@@ -164,12 +169,13 @@ def _count_repeats(cells: Counter[Cell], votes: Sequence[Vote], firsts: Sequence
 
 def _alike(one: Vote, other: Vote) -> tuple[int, int]:
     """Over the units of the answer itself: how many are labelled alike, and how many there are."""
-    units = [unit for unit in one.labels if unit.startswith("/") and unit in other.labels]
-    alike = sum(
-        nominal(one.kind, one.labels[unit]) == nominal(other.kind, other.labels[unit])
-        for unit in units
-    )
-    return alike, len(units)
+    alike = units = 0
+    for unit, label in one.labels.items():
+        peers = other.labels.get(unit) if unit[0] == "/" else None
+        if peers is not None:
+            units += 1
+            alike += label == peers or nominal(one.kind, label) == nominal(one.kind, peers)
+    return alike, units
 
 
 def _patterns(votes: Sequence[Vote]) -> Iterator[PatternCell]:
@@ -195,7 +201,12 @@ def _labels(judgment: Judgment) -> Iterator[tuple[str, str]]:
     for criterion, marks in judgment.criteria.items():
         for place, mark in enumerate(marks):
             if mark is not None:
-                yield f"{criterion}/{place}", f"{mark:g}"
+                yield f"{_without_nul(criterion)}/{place}", f"{mark:g}"
+
+
+def _without_nul(name: str) -> str:
+    """PostgreSQL has none in its texts."""
+    return name.replace("\0", "\ufffd")
 
 
 def _answer_labels(answer: Any) -> Sequence[str | None]:

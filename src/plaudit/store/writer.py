@@ -7,7 +7,9 @@ where it began and fails alone; where the database itself fails, every job of th
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,10 +21,14 @@ from plaudit.judgments import Judgment
 from plaudit.store.chain import Head
 from plaudit.store.log import Also, Receipt, append_one, chain_head
 from plaudit.store.opening import Store
+from plaudit.store.tallies import catch_up
+
+log = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
+_SECONDS_BETWEEN_TALLIES = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +91,40 @@ class Writer:
         self.close()
 
     def _work(self) -> None:
-        while jobs := self._take():
+        tallied_at = time.monotonic()
+        while True:
+            jobs = self._take()
+            if not jobs and self._is_closed:
+                return
             _settle(self.store, [j for j in jobs if j.future.set_running_or_notify_cancel()])
+            if time.monotonic() - tallied_at > _SECONDS_BETWEEN_TALLIES:
+                _tally(self.store)
+                tallied_at = time.monotonic()
 
     def _take(self) -> list[_Job]:
-        """What waits, some hundreds at most; nothing once closed and done."""
+        """What waits, some hundreds at most; nothing where nothing came for a while."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            self._changed.wait_for(
+                lambda: self._waiting or self._is_closed, _SECONDS_BETWEEN_TALLIES
+            )
             many = min(len(self._waiting), _MOST_AT_ONCE)
             jobs = [self._waiting.popleft() for _ in range(many)]
             self._changed.notify_all()
         return jobs
 
 
+def _tally(store: Store) -> None:
+    """So that whoever opens a dashboard need not wait; if it fails, what he sees says why."""
+    try:
+        catch_up(store)
+    except Exception:
+        log.exception("the tallies could not be brought up to date; no judgment is lost")
+
+
 def _settle(store: Store, jobs: list[_Job]) -> None:
     """Commit the jobs together, then tell each what became of it."""
+    if not jobs:
+        return
     try:
         outcomes = _commit(store, jobs)
     except Exception as error:

@@ -2,7 +2,7 @@
 import { Refused, Unreachable } from "./api.js";
 import { announce, el } from "./dom.js";
 
-export function arena(project, api, show) {
+export function arena(api, show) {
   const field = el("textarea", {
     rows: 4, dir: "auto", required: true, maxLength: 20000, placeholder: "Ask anything you would really ask.",
   });
@@ -25,6 +25,12 @@ export function arena(project, api, show) {
       send.textContent = "Ask twice";
     }
   } },
-    el("h2", {}, "Ask the models yourself"),
     el("label", { class: "field" }, el("span", {}, "Your prompt"), field), fault, send);
+}
+
+/* The form as a page of its own, where there is nothing else to judge. */
+export function arenaPage(form, undo) {
+  return el("div", { class: "centred" }, el("h1", {}, "Ask the model"),
+    el("p", { class: "soft" }, "It answers twice; you say which answer is better."), form,
+    el("p", { class: "rows" }, el("button", { type: "button", onclick: undo }, "Undo the last")));
 }

@@ -115,6 +115,14 @@ export function progress(mine, goal, setGoal) {
     el("div", { class: "actions" }, closeButton()))));
 }
 
+/* ``form`` closes it by taking the rater to what came of it. */
+export function ask(form) {
+  return open(el("dialog", { "aria-labelledby": "ask-title" }, el("div", {},
+    el("h2", { id: "ask-title" }, "Ask the model"),
+    el("p", { class: "soft" }, "It answers twice; you say which answer is better. What you have open waits."),
+    form, el("div", { class: "actions" }, closeButton()))));
+}
+
 /* Before anything is shown. Resolves when the rater goes on. */
 export function contentGate(place, project) {
   return new Promise((resolve) => {

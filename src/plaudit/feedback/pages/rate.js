@@ -7,7 +7,7 @@ import { listen } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Task } from "./task.js";
 import { keyRows } from "./key_rows.js";
-import { arena } from "./arena.js";
+import { arena, arenaPage } from "./arena.js";
 
 const id = decodeURIComponent(location.pathname.split("/")[2]);
 const address = encodeURIComponent(id);
@@ -28,6 +28,8 @@ async function start() {
   outbox = new Outbox(address, who.rater, showConnection);
   byId("guidelines-button").addEventListener("click", () => dialogs.guidelines(project));
   byId("help-button").addEventListener("click", showKeys);
+  byId("arena-button").addEventListener("click", ask);
+  byId("arena-button").hidden = !project.arena;
   byId("progress-button").addEventListener("click", showProgress);
   releaseFocusAfterClicks(document.body);
   await passGate();
@@ -76,7 +78,7 @@ function show({ assignment, why }) {
   drafts.drop();
   task = null;
   if (!assignment) {
-    place.replaceChildren(done(why));
+    place.replaceChildren(project.arena ? arenaPage(arena(api, show), undo) : done(why));
     announce(why);
     return;
   }
@@ -91,8 +93,14 @@ function show({ assignment, why }) {
 function done(why) {
   const again = el("button", { type: "button", class: "primary", onclick: next }, "Look again");
   return el("div", { class: "centred done" }, el("h1", {}, "Nothing more for now"), el("p", {}, why),
-    el("p", { class: "rows" }, again, " ", el("button", { type: "button", onclick: undo }, "Undo the last"),
-      project.arena ? arena(project, api, show) : null));
+    el("p", { class: "rows" }, again, " ", el("button", { type: "button", onclick: undo }, "Undo the last")));
+}
+
+async function ask() {
+  if (busy || !project.arena) return;
+  await drafts.flush();
+  const opened = dialogs.ask(arena(api, (found) => { opened.close(); show(found); }));
+  opened.querySelector("textarea").focus();
 }
 
 async function submit() {
@@ -144,6 +152,7 @@ function complain(text) {
 
 const letters = {
   s: skip, f: flag, u: undo, g: () => dialogs.guidelines(project), "?": showKeys,
+  a: () => project.arena && task && ask(),
   n: () => task.rationale.isConnected && task.rationale.focus(),
   r: () => task.view.toggleRaw(), d: () => task.view.toggleDiff(),
   t: () => task.view.canScroll && task.view.toggleTogether(), v: () => task.view.unblur(),

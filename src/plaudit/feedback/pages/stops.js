@@ -23,7 +23,9 @@ export class Stops {
   }
 
   move(by) {
-    const next = Math.min(Math.max(this.at + by, 0), this.stops.length - 1);
+    let next = this.at + by;
+    while (this.stops[next]?.isOff?.()) next += by;
+    if (!this.stops[next]) return;
     this.mark(next);
     this.current.focus();
     this.current.element.scrollIntoView({ block: "nearest" });

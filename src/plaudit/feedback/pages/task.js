@@ -11,6 +11,9 @@ import { View } from "./view.js";
 
 const KINDS = { pairwise, ranking, rating, label, demonstration: writing, steps, red_team: redTeam };
 
+/* Their answers show the texts themselves. */
+const HOLD_THE_TEXTS = new Set(["ranking", "steps"]);
+
 export class Task {
   constructor(assignment, project, draft, actions) {
     this.assignment = assignment;
@@ -21,7 +24,12 @@ export class Task {
     this.clock = new Clock(draft?.active_seconds ?? 0);
     this.flags = draft?.flags ?? [];
     const changed = (said) => this.changed(said);
-    this.answer = KINDS[this.question.kind](this.question, assignment, changed);
+    const { kind } = this.question;
+    this.view = new View(assignment, {
+      blurred: project.blur, changed: () => this.showTools(),
+      withCandidates: !HOLD_THE_TEXTS.has(kind) && assignment.candidates.length > 0,
+    });
+    this.answer = KINDS[kind](this.question, assignment, changed, this.view);
     this.criteria = criteria(this.question, assignment, changed);
     this.sureness = this.question.confidence ? confidence(changed) : null;
     this.stops = new Stops([...this.answer.stops, ...this.criteria.stops, ...(this.sureness ? [this.sureness] : [])]);
@@ -32,11 +40,6 @@ export class Task {
   }
 
   build() {
-    this.view = new View(this.assignment, {
-      blurred: this.project.blur, changed: () => this.showTools(),
-      withCandidates: !this.answer.holdsCandidates && this.question.kind !== "steps"
-        && this.assignment.candidates.length > 0,
-    });
     this.rationale = el("textarea", {
       rows: 1, dir: "auto", maxLength: 10000, oninput: () => this.changed(),
       placeholder: this.question.rationale === "always" ? "Why?" : "Why? (optional)",
@@ -70,7 +73,7 @@ export class Task {
   }
 
   showTools() {
-    if (!this.view) return; // it draws itself once before it is known here
+    if (!this.tools) return; // the view draws itself once before there are any
     const tool = (text, name, pressed, action) =>
       el("button", { type: "button", class: "plain", "aria-pressed": String(pressed), onclick: action }, `${text} `, key(name));
     const focused = [...this.tools.children].indexOf(document.activeElement);

@@ -1,7 +1,9 @@
-/* What is judged, as it is read: the prompt, the candidates side by side, raw, compared, unblurred. */
+/* What is judged, as it is read: the prompt, the candidates side by side, raw, compared, unblurred.
+   Where an answer holds the texts itself (an order, steps), it puts these bodies where it wants. */
 import { marked } from "./diff.js";
 import { el, rendered } from "./dom.js";
-import { letter } from "./answers/marks.js";
+
+export const letter = (place) => String.fromCharCode(65 + place);
 
 const settings = { raw: false, together: true };
 
@@ -11,21 +13,22 @@ export class View {
     this.blurred = blurred;
     this.diffed = false;
     this.changed = changed;
-    this.promptBody = el("div", { class: "body" });
-    this.bodies = assignment.candidates.map((_, place) =>
-      el("div", { class: "body", tabIndex: -1, "aria-labelledby": `candidate-${place}` }));
+    const body = () => el("div", { class: "body" });
+    this.promptBody = body();
+    this.bodies = assignment.candidates.map(body);
+    this.steps = assignment.steps.map(body);
     this.prompt = el("article", { class: "card prompt", "aria-label": "Prompt" },
       el("header", {}, el("h2", {}, "Prompt")), this.promptBody);
     this.candidates = el("div", { class: `candidates of-${assignment.candidates.length}` },
-      this.bodies.map((body, place) => el("article", { class: "card candidate" },
-        el("header", {}, el("h2", { id: `candidate-${place}` },
-          this.bodies.length > 1 ? letter(place) : "Response")), body)));
+      withCandidates && this.bodies.map((body, place) => el("article", { class: "card candidate" },
+        el("header", {}, el("h2", {}, this.bodies.length > 1 ? letter(place) : "Response")), body)));
     this.element = el("div", { class: "view" }, this.prompt, withCandidates ? this.candidates : null);
-    if (this.canDiff) scrollTogether(this.bodies);
+    this.isSideBySide = withCandidates && this.bodies.length === 2;
+    if (this.isSideBySide) scrollTogether(this.bodies);
     this.draw();
   }
 
-  get canDiff() { return this.bodies.length === 2; }
+  get canDiff() { return this.isSideBySide; }
   get canScroll() { return this.canDiff && this.bodies.some((body) => body.scrollHeight > body.clientHeight + 1); }
   get raw() { return settings.raw; }
   get together() { return settings.together; }
@@ -41,9 +44,9 @@ export class View {
   }
 
   draw() {
-    const shown = [this.assignment.prompt, ...this.assignment.candidates];
+    const shown = [this.assignment.prompt, ...this.assignment.candidates, ...this.assignment.steps];
     const compared = this.diffed ? marked(shown[1].text, shown[2].text) : null;
-    [this.promptBody, ...this.bodies].forEach((body, index) => {
+    [this.promptBody, ...this.bodies, ...this.steps].forEach((body, index) => {
       const content = compared && index > 0 ? compared[index - 1] : null;
       body.replaceChildren(this.body(shown[index], content, compared === null && this.diffed && index > 0));
       body.classList.toggle("blurred", this.blurred);

@@ -1,9 +1,8 @@
 /* Marks: a row of choices for each candidate, or for each step. Rating, red team, steps, labels
    and the criteria beside a comparison are all made of these. */
 import { el } from "../dom.js";
+import { letter } from "../view.js";
 import { scale } from "./scale.js";
-
-export const letter = (place) => String.fromCharCode(65 + place);
 
 function numbers(low, high) {
   const found = [];

@@ -1,8 +1,8 @@
 /* An order of all candidates. Nothing counts until the rater has changed or confirmed it. */
-import { announce, el, key, rendered } from "../dom.js";
-import { letter } from "./marks.js";
+import { announce, el, key } from "../dom.js";
+import { letter } from "../view.js";
 
-export function ranking(question, assignment, changed) {
+export function ranking(question, assignment, changed, view) {
   const places = assignment.candidates.map((_, place) => place);
   let order = [...places];
   let tied = new Set(); // places that share the rank of the one above them
@@ -21,7 +21,7 @@ export function ranking(question, assignment, changed) {
         el("span", { class: "push" }),
         button("Up", "⇧↑", move(-1)), button("Down", "⇧↓", move(1)),
         question.tie ? button("Same as above", "=", () => tie(place)) : null),
-      rendered(assignment.candidates[place].html, { class: "prose body" }));
+      view.bodies[place]);
     return { element, rank };
   }
 
@@ -111,7 +111,6 @@ export function ranking(question, assignment, changed) {
   draw();
   return {
     element: el("div", { class: "ranking-answer" }, state, list, confirm),
-    holdsCandidates: true,
     stops: [{ element: list, focus: () => at(0).element.focus(), take }],
     said: () => (settled ? said() : ""),
     answer: () => (settled ? { kind: "ranking", ranks: ranks() } : null),

@@ -40,6 +40,7 @@ export function scale({ legend, options, changed, kind = "points", steps = false
     set(value) {
       inputs.forEach((input, index) => { input.checked = options[index].value === value; });
     },
+    isOff: () => inputs[0].disabled,
     disable(off) {
       inputs.forEach((input) => { input.disabled = off; });
       element.classList.toggle("off", off);

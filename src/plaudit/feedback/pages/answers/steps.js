@@ -1,5 +1,5 @@
 /* A verdict on each step of a response. */
-import { el, rendered } from "../dom.js";
+import { el } from "../dom.js";
 import { scale } from "./scale.js";
 
 const VERDICTS = [
@@ -8,7 +8,7 @@ const VERDICTS = [
   { value: "wrong", label: "Wrong", text: "✗ wrong", key: "3" },
 ];
 
-export function steps(question, assignment, changed) {
+export function steps(question, assignment, changed, view) {
   const settle = (said) => {
     if (question.stop_at_first_wrong) close();
     changed(said);
@@ -26,7 +26,7 @@ export function steps(question, assignment, changed) {
   };
   const asked = () => rows.filter((row) => !row.element.classList.contains("off"));
   const element = el("ol", { class: "steps" }, rows.map((row, index) =>
-    el("li", {}, rendered(assignment.steps[index].html), row.element)));
+    el("li", {}, view.steps[index], row.element)));
   return {
     element, stops: rows,
     said: () => `${asked().filter((row) => row.value() !== undefined).length} of ${asked().length} steps`,

@@ -12,7 +12,7 @@ export function writing(question, assignment, changed) {
     placeholder: "Write the response you would want to be given. Markdown is understood.",
   });
   const element = el("div", { class: "field" },
-    el("label", { class: "field" }, el("span", {}, question.title), field), count);
+    el("label", {}, el("span", { class: "visually-hidden" }, question.title), field), count);
   counted();
   const stop = {
     element, focus: () => field.focus(), take: (name) => name === "e" && (field.focus(), true),

@@ -13,7 +13,7 @@ export async function agreementView({ api }) {
 
 function pace(cost) {
   const done = cost.votes + cost.votes_left ? cost.votes / (cost.votes + cost.votes_left) : 0;
-  const money = (amount) => `${amount.toLocaleString("en-GB", { maximumFractionDigits: 2 })} ${cost.currency}`;
+  const money = (amount) => `${amount.toLocaleString("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ${cost.currency}`;
   const when = !cost.votes_left ? "nothing left to do" : cost.finishes_at ? `at this pace until ${day(cost.finishes_at)}` : "nobody judged in the last seven days";
   return el("section", { class: "card wide", "aria-labelledby": "pace" },
     el("h2", { id: "pace" }, "Cost and pace"),
@@ -42,7 +42,7 @@ function board(found) {
       figure("Two votes the same", percent(all.same), `AC1 ${fixed(all.ac1)}`),
       figure("Human ceiling", percent(all.ceiling), "one vote with most of the others"),
       figure("Made from", whole(all.votes), `votes on ${whole(all.units)} with two or more`)),
-    rows.length > 1 || all.alpha ? chart("By stratum", intervals(rows, { from: -0.25, to: 1, ticks: [-0.25, 0, 0.25, 0.5, 0.75, 1], label: `Alpha of ${heading} with 95 % intervals: ${rows.map(said).join("; ")}` })) : null,
+    rows.length > 1 || all.alpha ? chart("By stratum", intervals(rows, { from: -0.25, to: 1, ticks: [0, 0.25, 0.5, 0.75, 1], label: `Alpha of ${heading} with 95 % intervals: ${rows.map(said).join("; ")}` })) : null,
     timed.length > 1 ? chart(`Over time, by ${timed[0].name}`, band(timed.map((p) => ({ at: p.begins_at, ...p.agreement.alpha })), { from: -0.25, to: 1, ticks: [0, 0.5, 1], name: shortDay, label: `Alpha of ${heading} over time: ${timed.map((p) => `${shortDay(p.begins_at)} ${fixed(p.agreement.alpha.point)}`).join("; ")}` })) : null);
 }
 

@@ -18,7 +18,7 @@ const LINE = 26;
 /* Rows of an estimate with its interval: [{name, low, point, high, mark}] on one scale from `from`
    to `to`; `mark` is a second figure, drawn as a hollow tick. */
 export function intervals(rows, { from = 0, to = 1, ticks = [0, 0.25, 0.5, 0.75, 1], label }) {
-  const width = 560, left = 150, right = 16, height = rows.length * LINE + 26;
+  const width = 400, left = 110, right = 14, height = rows.length * LINE + 26;
   const x = (value) => left + (width - left - right) * (Math.min(Math.max(value, from), to) - from) / (to - from);
   const grid = ticks.map((tick) => [
     svg("line", { x1: x(tick), x2: x(tick), y1: 4, y2: height - 22, class: "chart-grid" }),
@@ -39,7 +39,7 @@ export function intervals(rows, { from = 0, to = 1, ticks = [0, 0.25, 0.5, 0.75,
 
 /* An estimate over time with its band: [{at, low, point, high}]. */
 export function band(points, { from = 0, to = 1, ticks = [0, 0.5, 1], label, name }) {
-  const width = 560, height = 150, left = 40, right = 12, bottom = 24;
+  const width = 400, height = 140, left = 40, right = 12, bottom = 24;
   const begin = points[0].at, span = Math.max(points.at(-1).at - begin, 1);
   const x = (at) => left + (width - left - right) * (points.length > 1 ? (at - begin) / span : 0.5);
   const y = (value) => 8 + (height - bottom - 8) * (1 - (Math.min(Math.max(value, from), to) - from) / (to - from));
@@ -60,7 +60,7 @@ export function band(points, { from = 0, to = 1, ticks = [0, 0.5, 1], label, nam
 
 /* Columns: [{at, value}]. */
 export function columns(points, { label, name }) {
-  const width = 560, height = 130, bottom = 24, top = 18;
+  const width = 400, height = 110, bottom = 24, top = 18;
   const most = Math.max(...points.map((p) => p.value), 1), step = width / points.length;
   const bars = points.map((p, i) => {
     const tall = (height - bottom - top) * p.value / most;
@@ -83,4 +83,4 @@ export function meter(point, low, high, label) {
   return made;
 }
 
-const shortened = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
+const shortened = (name) => (name.length > 16 ? `${name.slice(0, 15)}…` : name);

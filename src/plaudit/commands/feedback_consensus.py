@@ -1,0 +1,117 @@
+"""``plaudit feedback consensus`` and ``raters``: what a log says, as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from plaudit.aggregation import PairConsensus, RaterCard
+    from plaudit.statistics import Interval
+
+Log = Annotated[str, typer.Argument(help="A log (.db), or the artifact of import_judgments.")]
+Project = Annotated[str, typer.Option(help="Which project, where the log holds several.")]
+Question = Annotated[str, typer.Option(help="Which of its questions; all where not said.")]
+Rows = Annotated[int, typer.Option(min=1, help="How many rows to show.")]
+
+
+def consensus(
+    log: Log,
+    project: Project = "",
+    question: Question = "",
+    method: Annotated[
+        str, typer.Option(help="auto, dawid_skene, one_coin, rater_model, majority or share.")
+    ] = "auto",
+    rows: Rows = 20,
+) -> None:
+    """What the votes say of each pair, the most doubtful first."""
+    from rich.console import Console
+
+    from plaudit.aggregation import counted, pair_ballot, pair_consensus
+    from plaudit.aggregation.consensus import checked_method
+    from plaudit.aggregation.logs import read_standing
+
+    found = read_standing(log, project=project, question=question)
+    ballot = pair_ballot(found.items, counted(found.judgments))
+    if ballot.votes is None:
+        raise ValueError(
+            f"{log}: no comparisons or rankings in project {found.project}; expected some"
+        )
+    pairs = pair_consensus(ballot, checked_method(method))
+    console = Console()
+    console.print(
+        f"{found.project}: {len(ballot.votes)} votes of {len(ballot.raters)} raters on "
+        f"{len(ballot.units)} pairs, by {pairs.method}"
+    )
+    console.print(_pair_table(pairs, rows))
+
+
+def raters(log: Log, project: Project = "", question: Question = "", rows: Rows = 50) -> None:
+    """How each rater judges: agreement, gold, habits, and what the consensus makes of him."""
+    from rich.console import Console
+
+    from plaudit.aggregation import rater_cards
+    from plaudit.aggregation.logs import read_standing
+
+    found = read_standing(log, project=project, question=question)
+    cards = rater_cards(found.items, found.judgments)
+    console = Console()
+    console.print(f"{found.project}: {len(cards)} raters, {len(found.judgments)} judgments")
+    console.print(_rater_table(cards[:rows]))
+    if len(cards) > rows:
+        console.print(f"and {len(cards) - rows} more, who judged less (--rows)")
+
+
+def _pair_table(pairs: PairConsensus, rows: int) -> Table:
+    import numpy as np
+    from rich.table import Table
+
+    from plaudit.statistics import UNKNOWN
+
+    ballot = pairs.ballot
+    table = Table("item", "pair", "votes", "better", "probability", "bits", "", box=None)
+    votes_I, sure_I = ballot.counts_I(), np.abs(pairs.first_I - 0.5)
+    for i in np.argsort(sure_I, kind="stable")[:rows]:
+        a, b = ballot.units[i].parts
+        even = pairs.first_I[i] == 0.5
+        better = "-" if even else str(a if pairs.first_I[i] > 0.5 else b)
+        known = "" if ballot.known_I[i] == UNKNOWN else "known"
+        table.add_row(
+            ballot.units[i].item, f"{a}, {b}", f"{votes_I[i]:.0f}", better,
+            f"{0.5 + sure_I[i]:.3f}", f"{pairs.information_I[i]:.2f}", known,
+        )  # fmt: skip
+    return table
+
+
+def _rater_table(cards: list[RaterCard]) -> Table:
+    from rich.table import Table
+
+    table = Table("rater", "kind", "n", "skips", "seconds", "ties", "left", "gold", "again",
+                  "accuracy", "longer", "skill", "left bias", "look at", box=None)  # fmt: skip
+    for card in cards:
+        rates = (card.ties, card.left, card.gold, card.consistency)
+        table.add_row(
+            card.rater.id,
+            card.rater.kind,
+            str(card.judgments),
+            str(card.skips),
+            _number(card.median_seconds, ".1f"),
+            *map(_rate, rates),
+            _number(card.accuracy, ".2f"),
+            _number(card.towards_longer, "+.2f"),
+            _number(card.skill, ".2f"),
+            _number(card.left_bias, "+.2f"),
+            ", ".join([*card.reasons, *(f"({note})" for note in card.notes)]),
+        )
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _rate(rate: Interval | None) -> str:
+    return "" if rate is None else f"{rate.point:.2f} ({rate.low:.2f}-{rate.high:.2f})"

@@ -1,0 +1,98 @@
+"""``plaudit feedback invite``, ``token`` and ``erase``: a project's people from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StorePath = Annotated[str, typer.Option("--store", help="The store: a file, or a database's URL.")]
+ProjectId = Annotated[str, typer.Option("--project", help="The project's id.")]
+RoleName = Annotated[str, typer.Option(help="rater, adjudicator or lead.")]
+_BY = "command line"
+
+
+def invite(
+    store: StorePath,
+    project: ProjectId,
+    role: RoleName = "rater",
+    uses: Annotated[int, typer.Option(help="How many people may join by it.")] = 1,
+    days: Annotated[float, typer.Option(help="How long it is good for.")] = 7.0,
+) -> None:
+    """Print a token by which people join; /sign-in#TOKEN is its link."""
+    import time
+    from contextlib import closing
+
+    from plaudit.store import record_event, tokens
+
+    with closing(_open(store)) as opened:
+        _expect_project(opened, project)
+        token = tokens.invite(opened, project, role, time.time(), uses, days)
+        record_event(opened, project, _BY, "invited", {"role": role, "uses": uses})
+    print(token)
+
+
+def token(
+    store: StorePath,
+    project: ProjectId,
+    name: Annotated[str, typer.Option(help="Of the member; made if there is none.")],
+    role: RoleName = "rater",
+    kind: Annotated[str, typer.Option(help="human, judge, rule or simulated.")] = "human",
+    version: Annotated[str, typer.Option(help="Of a judge or rule.")] = "",
+    days: Annotated[float, typer.Option(help="How long it is good for.")] = 180.0,
+) -> None:
+    """Print a member's own token, to sign in with or to send as ``Authorization: Bearer``."""
+    import time
+    from contextlib import closing
+
+    from plaudit.store import people, record_event, tokens
+
+    if kind not in (kinds := ("human", "judge", "rule", "simulated")):
+        raise ValueError(f"kind {kind!r}: no such kind; there are {', '.join(kinds)}")
+    with closing(_open(store)) as opened:
+        _expect_project(opened, project)
+        named = [m.rater for m in people.members(opened, project) if m.name == name and name]
+        if len(named) > 1:
+            raise ValueError(f"name {name!r}: {len(named)} members have it; rename all but one")
+        rater = named[0] if named else people.new_rater(opened, time.time(), name, kind, version)
+        people.add_member(opened, project, rater, role)
+        seconds = days * tokens.DAY_SECONDS
+        made = tokens.issue(opened, "api", time.time(), rater=rater, lifetime_seconds=seconds)
+        record_event(opened, project, _BY, "token", {"rater": rater})
+    print(made)
+
+
+def erase(
+    store: StorePath,
+    rater: Annotated[str, typer.Option(help="The rater's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a rater's name and all that they wrote, in every project; the chain still holds."""
+    from contextlib import closing
+
+    from plaudit.store import erase_rater
+
+    with closing(_open(store)) as opened:
+        if not yes:
+            typer.confirm(f"Erase all of rater {rater} for good?", abort=True)
+        erased = erase_rater(opened, rater, _BY)
+    print(f"{erased.judgments} judgments erased")
+    for model in erased.models:
+        print(f"learned from them: {model.path} ({model.sha256})")
+
+
+def _open(store: str):
+    from plaudit.store import open_store
+
+    if "://" not in store and not Path(store).is_file():
+        raise ValueError(f"{store}: no such file; expected a store's file or URL")
+    return open_store(store)
+
+
+def _expect_project(store, project: str) -> None:
+    from plaudit.store import get_project, projects
+
+    if get_project(store, project) is None:
+        known = ", ".join(one.id for one in projects(store)) or "none yet"
+        raise ValueError(f"project {project!r}: not in this store; there are {known}")
