@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from plaudit.feedback.assignment import Assignment, Conflict, Refused, assignment_of, case_of
@@ -232,10 +233,18 @@ def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
     record_event_in(connection, case.project.id, row.rater, "undone", detail)
 
 
+class _Answered(BaseModel):
+    """Of a judgment in the log the answer alone, which is read again for every vote."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    answer: Answer
+
+
 def _count(connection: Connection, case: _Case, votes: int) -> None:
     """Votes, wanted votes and disagreement of an item, after an assignment of it was closed."""
     bodies = table.standing_bodies(connection, case.row.item)
-    answers = [Judgment.model_validate_json(body).answer for body in bodies]
+    answers = [_Answered.model_validate_json(body).answer for body in bodies]
     possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
     base = case.project.votes_wanted(case.item.stratum)
     target = votes_needed(base, case.project.overlap.adaptive, answers, possible)

@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def plain_text(content: Text) -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in content)
 
 
-def names_finder(further: Sequence[str]):
+def names_finder(further: Sequence[str]) -> Callable[[Item], tuple[str, ...]]:
     """A function from an item to the model names that stand in its candidates as words of their
     own, whatever their case."""
     names = sorted({*MODEL_NAMES, *(name.lower() for name in further)}, key=len, reverse=True)
