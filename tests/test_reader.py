@@ -10,7 +10,9 @@ import pytest
 
 from plaudit.artifacts import Draft
 from plaudit.evaluation.reader import reader_of, reader_summary
-from plaudit.evaluation.to_judge import items_of_evaluation
+from plaudit.evaluation.to_judge import items_of_evaluation, write_project
+from plaudit.feedback.project import read_project
+from plaudit.feedback.project_setup import set_up_project
 from plaudit.judgments import Judgment, Pairwise, Rater, Skipped, fingerprint
 from plaudit.records import Message
 from plaudit.store import add_items, append, open_store, put_project
@@ -94,3 +96,12 @@ def test_the_log_is_read_and_other_answers_are_refused(tmp_path: Path):
         reader_of(str(log), evaluation)
     append(store, [judgment(item, Pairwise(strength=-1)) for item in items])
     assert reader_of(str(log), evaluation)["win_rate"]["grpo"]["rate"].point == 0.0
+
+
+def test_the_project_of_an_evaluation_can_be_served(tmp_path: Path):
+    evaluation = an_evaluation(tmp_path / "evaluate")
+    file = write_project(evaluation, tmp_path / "judging", "The demo")
+    store = open_store(tmp_path / "judgments.db")
+    found = set_up_project(store, read_project(file), file.parent)
+    assert (found.items, found.left_out) == (2, {})
+    assert read_project(file).votes_wanted("grpo") == 1

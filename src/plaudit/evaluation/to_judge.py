@@ -10,13 +10,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from plaudit.artifacts import read_artifact
-from plaudit.judgments import Candidate, Item
+import yaml
+
+from plaudit.artifacts import read_artifact, write_text
+from plaudit.judgments import Candidate, Item, canonical_json
 from plaudit.records import Message, Messages
 from plaudit.text import parse_assistant
 
 SCORERS = ("judge", "reward")
 """Whose scores an item keeps, where the evaluation has them."""
+
+GUIDELINES = """Read the conversation, then both answers.
+
+Choose the answer you would rather have received next: it does what was asked, says nothing that
+is not so, and calls a tool where one is called for, with arguments the conversation gives.
+Length alone is no merit. Where neither is better, say so; where both are useless, say that.
+"""
 
 
 def items_of_evaluation(evaluation: Path) -> list[Item]:
@@ -31,22 +40,44 @@ def items_of_evaluation(evaluation: Path) -> list[Item]:
     if artifact is None or artifact.record["stage"] != "evaluate":
         raise ValueError(f"{evaluation}: expected a finished artifact of the evaluate stage")
     lines = (artifact.path / "answers.jsonl").read_text(encoding="utf-8").splitlines()
-    return [item for line in lines for item in _pairs(json.loads(line))]
+    rows = [json.loads(line) for line in lines]
+    policies = [name for name in rows[0]["answers"] if name != "baseline"]
+    # Every prompt once before any comes again, the policies in turn.
+    pairs = (
+        _pair(row, policies[(i + turn) % len(policies)])
+        for turn in range(len(policies))
+        for i, row in enumerate(rows)
+    )
+    return [pair for pair in pairs if pair is not None]
 
 
-def _pairs(row: dict[str, Any]) -> list[Item]:
+def write_project(evaluation: Path, folder: Path, title: str) -> Path:
+    """Write the project file, and the items it names, that ``plaudit collect`` serves.
+
+    Raises:
+        ValueError: the directory is no finished artifact of the evaluate stage.
+    """
+    items = items_of_evaluation(evaluation)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "items.jsonl", "".join(canonical_json(item) + "\n" for item in items))
+    project = {
+        "id": "evaluation",
+        "title": title,
+        "guidelines": {"version": "1", "text": GUIDELINES},
+        "questions": [{"name": "overall", "kind": "pairwise", "title": "Which answer is better?"}],
+        "items": [{"dataset": "items.jsonl"}],
+        "overlap": {"votes": 1},
+    }
+    write_text(folder / "project.yaml", yaml.safe_dump(project, sort_keys=False))
+    return folder / "project.yaml"
+
+
+def _pair(row: dict[str, Any], policy: str) -> Item | None:
+    """None where both said the same."""
+    id, baseline, answer = row["prompt"], row["answers"]["baseline"][0], row["answers"][policy][0]
+    if _said(answer) == _said(baseline):
+        return None
     prompt = tuple(Message.model_validate(message, strict=False) for message in row["messages"])
-    baseline = row["answers"]["baseline"][0]
-    items = []
-    for policy, (answer, *_) in row["answers"].items():
-        if _said(answer) != _said(baseline):
-            items.append(_pair(row["prompt"], prompt, policy, baseline, answer))
-    return items
-
-
-def _pair(
-    id: str, prompt: Messages, policy: str, baseline: dict[str, Any], answer: dict[str, Any]
-) -> Item:
     scores = {name: [baseline[name], answer[name]] for name in SCORERS if name in answer}
     return Item(
         id=f"{id} {policy}",

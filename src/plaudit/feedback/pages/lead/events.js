@@ -19,11 +19,11 @@ export async function eventsView({ api, again }) {
   const choose = el("select", { onchange: () => { kind = choose.value; again(); } },
     ["", "suspended", "resumed", "invited", "joined", "role", "token", "signed_out", "guideline", "exported", "imported", "erased", "opened", "undone"]
       .map((value) => el("option", { value, selected: value === kind }, value || "everything")));
-  const rows = el("div", {}, table("Events", columns, found, { sortable: false }));
+  const rows = el("div", {}, table("Events", columns, found, { sortable: false, compact: true }));
   const more = el("button", { type: "button", disabled: found.length < 100, onclick: async () => {
     const older = await request("GET", `${api}/events?${new URLSearchParams({ ...(kind ? { kind } : {}), before: found.at(-1).number })}`);
     found.push(...older);
-    rows.replaceChildren(table("Events", columns, found, { sortable: false }));
+    rows.replaceChildren(table("Events", columns, found, { sortable: false, compact: true }));
     more.disabled = older.length < 100;
   } }, "Older");
   return el("section", { class: "card wide" }, el("h2", {}, "Events"),

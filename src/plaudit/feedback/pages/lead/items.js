@@ -27,7 +27,7 @@ export async function itemsView({ api, again }) {
     el("div", { class: "form" },
       choice("Order", asked.sort, { disagreement: "disputed, the most first", number: "all, as they were added" }, (sort) => go({ sort })),
       choice("Which", asked.settled, { no: "not settled", yes: "settled", all: "all" }, (settled) => go({ settled }))),
-    found.items.length ? table("Items", columns, found.items, { sortable: false }) : el("p", { class: "soft" }, "There are none."),
+    found.items.length ? table("Items", columns, found.items, { sortable: false, compact: true }) : el("p", { class: "soft" }, "There are none."),
     el("p", { class: "actions" },
       el("button", { type: "button", disabled: !found.offset, onclick: () => go({ offset: Math.max(0, found.offset - AT_ONCE) }) }, "Before"),
       el("span", { class: "soft small" }, `${whole(first)} to ${whole(found.offset + found.items.length)}`),

@@ -34,7 +34,7 @@ function invited({ api, attempt }, invites) {
     { title: "", kind: "free", cell: (row) => el("button", { type: "button", onclick: () => attempt(() => request("DELETE", `${api}/invites/${row.id}`)) }, "End") },
   ];
   return el("section", { class: "card" }, el("h2", {}, "Open invites"),
-    invites.length ? table("Open invites", columns, invites, { sortable: false }) : el("p", { class: "soft" }, "None."));
+    invites.length ? table("Open invites", columns, invites, { sortable: false, compact: true }) : el("p", { class: "soft" }, "None."));
 }
 
 function everyone({ api, attempt, rater }, members) {

@@ -2,7 +2,7 @@
 import { el } from "../dom.js";
 
 /* columns: [{title, cell(row) -> node or text, by(row) -> number or text, kind: "who" | "free"}] */
-export function table(caption, columns, rows, { rowClass = () => "", sortable = true } = {}) {
+export function table(caption, columns, rows, { rowClass = () => "", sortable = true, compact = false } = {}) {
   let sortedBy = null, falling = true;
   const body = el("tbody");
   const heads = columns.map((column) => {
@@ -11,7 +11,7 @@ export function table(caption, columns, rows, { rowClass = () => "", sortable = 
     return head;
   });
   fill(rows);
-  return el("div", { class: "scroll" }, el("table", { class: "stack" },
+  return el("div", { class: "scroll" }, el("table", { class: compact ? "stack compact" : "stack" },
     el("caption", { class: "visually-hidden" }, caption), el("thead", {}, el("tr", {}, heads)), body));
 
   function fill(list) {
