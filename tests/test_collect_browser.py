@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Skipped, Withdrawn
-from plaudit.store import read, standing, verify
+from plaudit.store import put_guideline, read, standing, verify
 from tests.judging import PAIRWISE, SECRET_MODEL, TOOL_PROMPT, Judging, judging, pair, served
 from tests.served_model import served_model
 
@@ -159,6 +159,12 @@ def test_skip_flags_panels_and_toggles_have_keys(page: Page, tmp_path: Path) -> 
         sign_in(page, url, judged)
         press(page, "g")
         expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("Version 3")
+        press(page, "g")
+        put_guideline(judged.store, judged.project, "4", "Prefer the **shorter** one.")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.locator("#guidelines-button")).to_contain_text("New guidelines")
+        press(page, "g")
+        expect(page.get_by_role("dialog", name="Guidelines")).to_contain_text("the shorter one")
         press(page, "g", "?")
         expect(page.get_by_role("dialog", name="Keys")).to_contain_text("both are bad")
         press(page, "Escape", "r")

@@ -13,6 +13,7 @@ const id = decodeURIComponent(location.pathname.split("/")[2]);
 const address = encodeURIComponent(id);
 const api = (method, path, body) => request(method, `/api/projects/${address}${path}`, body);
 const place = byId("task");
+const TASKS_BETWEEN_LOOKS = 10;
 let project, mine, task = null, outbox, drafts, busy = false;
 
 const actions = { submit, skip, flag, undo, changed: () => drafts.soon(task.assignment.id, () => task.draft()) };
@@ -26,12 +27,13 @@ async function start() {
   document.title = `${project.title} · Plaudit`;
   drafts = new Drafts(address, (text) => { if (task) task.saved.textContent = text; });
   outbox = new Outbox(address, who.rater, showConnection);
-  byId("guidelines-button").addEventListener("click", () => dialogs.guidelines(project));
+  byId("guidelines-button").addEventListener("click", showGuidelines);
   byId("help-button").addEventListener("click", showKeys);
   byId("arena-button").addEventListener("click", ask);
   byId("arena-button").hidden = !project.arena;
   byId("progress-button").addEventListener("click", showProgress);
   releaseFocusAfterClicks(document.body);
+  document.addEventListener("visibilitychange", lookForNewGuidelines);
   await passGate();
   listen({ take, submit });
   await readMine();
@@ -112,6 +114,7 @@ async function submit() {
     const found = await outbox.send("judgments", body);
     mine.judged_today += 1;
     showMine();
+    if (mine.judged_today % TASKS_BETWEEN_LOOKS === 0) lookForNewGuidelines();
     return found;
   });
 }
@@ -150,7 +153,7 @@ function complain(text) {
 }
 
 const letters = {
-  s: skip, f: flag, u: undo, g: () => dialogs.guidelines(project), "?": showKeys,
+  s: skip, f: flag, u: undo, g: showGuidelines, "?": showKeys,
   a: () => project.arena && task && ask(),
   n: () => task.rationale.isConnected && task.rationale.focus(),
   r: () => task.view.toggleRaw(), d: () => task.view.toggleDiff(),
@@ -164,6 +167,21 @@ function take(name, event) {
   if (!Object.hasOwn(letters, name) || !(task || WITHOUT_TASK.has(name))) return false;
   letters[name]();
   return true;
+}
+
+function showGuidelines() {
+  byId("guidelines-button").firstChild.textContent = "Guidelines ";
+  dialogs.guidelines(project);
+}
+
+/* A judgment is recorded under the guidelines of its day: who comes back is told of new ones. */
+async function lookForNewGuidelines() {
+  if (document.visibilityState !== "visible") return;
+  const now = await api("GET", "").catch(() => project);
+  if (now.guideline.version === project.guideline.version) return;
+  project.guideline = now.guideline;
+  byId("guidelines-button").firstChild.textContent = "New guidelines ";
+  announce("The guidelines have changed. Press g to read them.");
 }
 
 function showKeys() {
