@@ -40,12 +40,20 @@ def pair(id: str, **options: Any) -> Item:
 
 
 def made(place: Path, config: Project, items: Iterable[Item], raters: Iterable[str] = ()) -> Store:
-    """A store with the project, its items and its raters."""
-    store = open_store(place / "judgments.db")
-    set_up_project(store, config, place)
-    add_items(store, config.id, items, config.overlap.votes)
+    """A store in a folder with the project, its items and its raters."""
+    return filled(open_store(place / "judgments.db"), config, items, raters)
+
+
+def filled(
+    store: Store, config: Project, items: Iterable[Item], raters: Iterable[str] = ()
+) -> Store:
+    """The store, with the project, its items and its raters in it."""
+    set_up_project(store, config, Path())
+    things = list(items)
+    add_items(store, config.id, things, config.overlap.votes)
+    wanted = {item.stratum: config.votes_wanted(item.stratum) for item in things}
     with store.writing() as connection:
-        queue.set_targets(connection, config.id, config.overlap.votes, config.overlap.by_stratum)
+        queue.set_targets(connection, config.id, wanted)
     for rater in raters:
         join(store, config.id, rater)
     return store

@@ -20,6 +20,12 @@ from typer.core import TyperCommand
 
 import plaudit
 from plaudit.catalogue import CATALOGUE
+from plaudit.commands import feedback
+from plaudit.commands.collect import collect
+from plaudit.commands.collect import collect
+from plaudit.commands.initial import init
+from plaudit.commands.plan import plan_recipe
+from plaudit.commands.recipe_files import Overrides, recipe_path
 from plaudit.mistakes import explain
 from plaudit.runtime import prepare_process, quiet
 
@@ -33,12 +39,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_HERE = Path(plaudit.__file__).parent
-_TEMPLATE = "starter"
-
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Options as key=value, laid over the file's.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
 
 
@@ -84,7 +84,7 @@ def run_recipe(
     from plaudit.pipeline import plan, read_recipe, run
 
     quiet()
-    read = read_recipe(_recipe_path(recipe), overrides or [])
+    read = read_recipe(recipe_path(recipe), overrides or [])
     if dry_run:
         print(f"Steps of {read.output}")
         Console().print(_plan_table(read, plan(read)))
@@ -98,76 +98,11 @@ def run_recipe(
         print(f"wrote {read.output / name}")
 
 
-@app.command("plan")
-def plan_recipe(
-    target: Annotated[str, typer.Argument(help="A recipe's file, one that ships, or a stage.")],
-    overrides: Overrides = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML file of a stage's options.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu (this machine), h100, a100-80, l40s, ...")] = (
-        "cpu"
-    ),
-    gpus: Annotated[int, typer.Option(help="How many of them.")] = 1,
-    sharding: Annotated[str, typer.Option(help="none or fsdp.")] = "none",
-    recompute: Annotated[bool, typer.Option("--recompute", help="Activations, to save memory.")] = (
-        False
-    ),
-    price_per_hour: Annotated[float | None, typer.Option(help="Of one device.")] = None,
-    rows: Annotated[int | None, typer.Option(help="Of data that cannot be read here.")] = None,
-    prompt_tokens: Annotated[int | None, typer.Option(help="Mean, where not known.")] = None,
-    response_tokens: Annotated[int | None, typer.Option(help="Mean, where not known.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show the arithmetic.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-) -> None:
-    """Predict memory, tokens, FLOPs, time and cost of every step, before anything runs."""
-    from plaudit.planning import Asked, Stated, is_stage, show_plan, step_of_stage, steps_of_recipe
-
-    quiet()
-    prepare_process()
-    stage = is_stage(target)
-    if config is not None and not stage:
-        raise ValueError(f"--config: {target} is a recipe; only a stage's options have a file")
-    given = overrides or []
-    steps = (
-        step_of_stage(target, given, config)
-        if stage
-        else steps_of_recipe(_recipe_path(target), given)
-    )
-    stated = Stated(rows=rows, prompt_tokens=prompt_tokens, response_tokens=response_tokens)
-    asked = Asked(
-        device=device, gpus=gpus, sharding=sharding, recompute=recompute,
-        price_per_hour=price_per_hour, stated=stated, explain=explain, as_json=as_json,
-    )  # fmt: skip
-    show_plan(steps, asked)
-
-
-@app.command()
-def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("recipe.yaml"),
-    model: Annotated[str, typer.Option(help="Your model: a path or a hub's org/name.")] = (
-        "Qwen/Qwen3-0.6B"
-    ),
-    demonstrations: Annotated[
-        str, typer.Option(help="Your demonstrations: a file or a hub's org/name.")
-    ] = "sft.jsonl",
-    preferences: Annotated[
-        str, typer.Option(help="Your preferences: a file or a hub's org/name.")
-    ] = "preferences.jsonl",
-) -> None:
-    """Write a commented starter recipe for your own model and data."""
-    from plaudit.artifacts import write_text
-
-    if path.exists():
-        raise ValueError(f"{path}: exists already; choose another name: plaudit init NAME.yaml")
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"{path}: {path.parent} is no directory; make it first")
-    named = {"model": model, "demonstrations": demonstrations, "preferences": preferences}
-    template = (_HERE / "recipes" / f"{_TEMPLATE}.yaml").read_text(encoding="utf-8")
-    write_text(path, _filled_in(template, named))
-    print(f"wrote {path}; look through it, then: plaudit run {path} --dry-run")
-    for missing in _not_there(named):
-        print(f"still to come: {missing}")
+app.command("plan")(plan_recipe)
+app.command("init")(init)
+app.command("collect")(collect)
+app.add_typer(feedback.app)
+app.command("collect")(collect)
 
 
 @app.callback(invoke_without_command=True)
@@ -245,39 +180,6 @@ def _stage_options(stage: str, overrides: list[str], config: Path | None) -> dic
     if "output" in values:
         raise ValueError(f"{config or stage}: output: no option; use --output {values['output']}")
     return values
-
-
-def _recipe_path(name: str) -> Path:
-    """A recipe that ships, or a file."""
-    ships = {file.stem: file for file in (_HERE / "recipes").glob("*.yaml")}
-    if name == _TEMPLATE:
-        raise ValueError(f"{name}: a template, filled in by plaudit init")
-    path = ships.get(name, Path(name))
-    if not path.exists():
-        known = ", ".join(sorted(ships.keys() - {_TEMPLATE})) or "none"
-        raise ValueError(f"{name}: no such recipe file, and none of those that ship ({known})")
-    return path
-
-
-def _filled_in(template: str, values: dict[str, str]) -> str:
-    """The template with its places taken; a JSON string is YAML whatever stands in it."""
-    import json
-
-    for name, value in values.items():
-        template = template.replace(f"<{name.upper()}>", json.dumps(value, ensure_ascii=False))
-    return template
-
-
-def _not_there(named: dict[str, str]) -> list[str]:
-    from plaudit.formats import local_inputs
-
-    missing = []
-    for option, value in named.items():
-        try:
-            local_inputs(**{option: value})
-        except ValueError as error:
-            missing.append(str(error))
-    return missing
 
 
 def _options_table(stage: str) -> Table:

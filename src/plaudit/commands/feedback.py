@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import typer
 
+from plaudit.commands.feedback_consensus import consensus, raters
+from plaudit.commands.feedback_exchange import export_judgments, import_judgments
+from plaudit.commands.feedback_log import verify
+from plaudit.commands.feedback_simulate import plan_labelling, simulate
+
 app = typer.Typer(
     name="feedback",
-    help="The log of judgments: verify, import, export, consensus, plan.",
+    help="The log of judgments: verify, import, export, consensus, raters, simulate, plan.",
     no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
 )
+app.command("verify")(verify)
+app.command("import")(import_judgments)
+app.command("export")(export_judgments)
+app.command("consensus")(consensus)
+app.command("raters")(raters)
+app.command("simulate")(simulate)
+app.command("plan")(plan_labelling)

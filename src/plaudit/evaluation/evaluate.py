@@ -184,12 +184,12 @@ def _measure(
 
 
 def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> str:
-    """One line a prompt: its messages, and every policy's answers with the judge's scores."""
+    """One line a prompt: its messages, and every policy's answers with their scores."""
     lines = []
     for i, prompt in enumerate(prompts):
         answers = {
             name: [
-                {**shown_rollout(side.rollouts[j]), "judge": float(side.judge_N[j])}
+                {**shown_rollout(side.rollouts[j]), **_scores(side, j)}
                 for j in range(i * n, (i + 1) * n)
             ]
             for name, side in judged.items()
@@ -198,3 +198,8 @@ def _answers(prompts: Sequence[Prompt], judged: dict[str, Judged], n: int) -> st
         row = {"prompt": prompt.id, "messages": messages, "answers": answers}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)
+
+
+def _scores(side: Judged, j: int) -> dict[str, float]:
+    reward = {} if side.reward_N is None else {"reward": float(side.reward_N[j])}
+    return {"judge": float(side.judge_N[j]), **reward}

@@ -19,6 +19,7 @@ from plaudit.artifacts import Artifact, Draft, read_artifact, write_json, write_
 from plaudit.config import Config, nearest
 from plaudit.evaluation.charts import line_chart
 from plaudit.evaluation.dialogue import ShownTurn, shown_answer, shown_message
+from plaudit.evaluation.reader import reader_of
 from plaudit.evaluation.worries import worries
 from plaudit.formats import local_inputs
 from plaudit.learning import read_metrics
@@ -46,6 +47,8 @@ class ReportConfig(Config):
     """The policy that was trained on shuffled labels."""
     examples: int = Field(default=6, ge=0)
     """Prompts shown with the answers before and after."""
+    judgments: str | None = None
+    """The log of judgments that ``plaudit collect`` made of this evaluation's answers."""
 
     @model_validator(mode="after")
     def _name_only_stages(self) -> ReportConfig:
@@ -62,6 +65,7 @@ CONFIG = ReportConfig
 def inputs(config: ReportConfig) -> dict[str, Path]:
     return local_inputs(
         evaluation=config.evaluation,
+        judgments=config.judgments,
         **{f"stages/{name}": path for name, path in config.stages.items()},
     )
 
@@ -71,6 +75,7 @@ def run(config: ReportConfig, output: Path) -> Artifact:
     evaluation = _artifact(config.evaluation)
     _check_stages(config, stages, evaluation)
     summary = _summary(config, stages, evaluation)
+    summary["reader"] = reader_of(config.judgments, evaluation.path) if config.judgments else None
     draft = Draft.open(
         output, stage="report", config=config.model_dump(mode="json"), inputs=inputs(config)
     )
@@ -87,6 +92,7 @@ def run(config: ReportConfig, output: Path) -> Artifact:
             curves=_curves(stages),
             stages=stages,
             control=config.control,
+            scorers={"judge": "the judge", "reward": "the reward model"},
             worries=worries(evaluation.metrics, _of(stages, config.judge), config.control),
         )
     )

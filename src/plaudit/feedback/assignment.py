@@ -10,9 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from plaudit.feedback.assignment_policy import (
     block_so_far,
@@ -26,7 +25,7 @@ from plaudit.judgments import Item
 from plaudit.store import Store
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import Leased
+from plaudit.store.assignments import AnyRow, Leased
 
 
 class Refused(ValueError):
@@ -66,7 +65,7 @@ class _Desk:
     queue: str
     now: float
     has_unfinished: bool
-    last: Sequence[Row[Any]]
+    last: Sequence[AnyRow]
 
     @property
     def serial(self) -> int:
@@ -95,6 +94,22 @@ def give(connection: Connection, project: str, rater: str, now: float) -> Assign
     if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
         return _assignment(connection, leased)
     return _new(connection, desk)
+
+
+def give_item(
+    store: Store, project: str, rater: str, number: int, now: float | None = None
+) -> Assignment:
+    """Give a rater this item, by its number in the store, before whatever else they have open.
+
+    Raises:
+        Refused: there is no such project, or the rater is no member, or suspended.
+        Conflict: the rater has had the item.
+    """
+    with table.leasing(store) as connection:
+        desk = _desk(connection, project, rater, time.time() if now is None else now)
+        if table.has_had(connection, number, rater):
+            raise Conflict(f"item {number}: {rater} has had it; ask for the next one")
+        return _lease(connection, desk, number)
 
 
 def release_expired(store: Store, now: float | None = None) -> int:
@@ -197,7 +212,7 @@ def assignment_of(connection: Connection, id: str) -> Assignment:
     return _assignment(connection, table.leased(connection, id))
 
 
-def case_of(connection: Connection, id: str, rater: str) -> Row[Any]:
+def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
     """A rater's assignment with its item and project.
 
     Raises:

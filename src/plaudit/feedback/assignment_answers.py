@@ -13,7 +13,6 @@ from pydantic import Field
 
 from plaudit.feedback.questions import Criterion, Question
 from plaudit.judgments import (
-    Answer,
     Item,
     Labelled,
     Pairwise,
@@ -30,6 +29,7 @@ GivenAnswer = Annotated[
     Field(discriminator="kind"),
 ]
 _ValueT = TypeVar("_ValueT")
+_AnswerT = TypeVar("_AnswerT", bound=Record)
 
 
 class Sent(Record):
@@ -168,12 +168,12 @@ def _check_marks(where: str, values: Sequence[float | None], scale: tuple[int, i
             raise ValueError(f"{where} holds {value:g}; expected {low} to {high}")
 
 
-def of_item(answer: GivenAnswer, shown: Sequence[int]) -> GivenAnswer:
+def of_item(answer: _AnswerT, shown: Sequence[int]) -> _AnswerT:
     """The answer about places as one about the item's candidates."""
     return _moved(answer, _inverse(shown), shown)
 
 
-def of_places(answer: Answer, shown: Sequence[int]) -> Answer:
+def of_places(answer: _AnswerT, shown: Sequence[int]) -> _AnswerT:
     """The answer about the item's candidates as one about places."""
     return _moved(answer, shown, shown)
 
@@ -190,9 +190,6 @@ def marks_of_places(
 ) -> dict[str, tuple[float | None, ...]]:
     """Marks by candidate as marks by place."""
     return {name: _picked(marks, shown) for name, marks in criteria.items()}
-
-
-_AnswerT = TypeVar("_AnswerT", bound=Record)
 
 
 def _moved(answer: _AnswerT, order: Sequence[int], shown: Sequence[int]) -> _AnswerT:

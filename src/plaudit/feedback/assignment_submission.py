@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from plaudit.feedback.assignment import Assignment, Conflict, Refused, assignment_of, case_of
 from plaudit.feedback.assignment_answers import (
@@ -34,13 +34,14 @@ from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.store import Receipt, Store, Writer, find, get_project, record_event_in
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
+from plaudit.store.assignments import AnyRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Case:
     """An assignment with all that its answer is checked against and counted by."""
 
-    row: Row[Any]
+    row: AnyRow
     item: Item
     project: Project
     at: float

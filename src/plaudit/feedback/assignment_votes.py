@@ -25,11 +25,13 @@ def votes_needed(
 ) -> int:
     """How many votes the item should get, given those it has.
 
-    The base, and while the answers leave doubt one more at a time, to ``adaptive.max_votes``.
+    The base, and while the answers leave doubt one more at a time, to ``adaptive.max_votes``; what
+    was called for in doubt is not called back when the doubt is gone.
     """
-    if adaptive is None or len(answers) < base or not is_in_doubt(adaptive, answers, kinds):
+    if adaptive is None or len(answers) < base:
         return base
-    return max(base, min(len(answers) + 1, adaptive.max_votes))
+    more = is_in_doubt(adaptive, answers, kinds)
+    return max(base, min(len(answers) + more, adaptive.max_votes))
 
 
 def is_in_doubt(adaptive: Adaptive, answers: Sequence[Answer], kinds: int) -> bool:

@@ -19,6 +19,9 @@ SkipReason = Literal[
     "unclear", "harmful", "personal_data", "wrong_language", "identical", "needs_expert", "other"
 ]
 
+ARENA_STRATUM = "arena"
+"""Of the items that raters make by asking a served model."""
+
 
 class Guidelines(Config):
     """How raters are to judge. Every judgment carries the version it was made under."""
@@ -198,8 +201,12 @@ class Project(Config):
         raise ValueError(f"{self.id}: no question {name}")
 
     def votes_wanted(self, stratum: str) -> int:
-        """How many votes an item of a stratum gets where nobody disagrees."""
-        return self.overlap.by_stratum.get(stratum, self.overlap.votes)
+        """How many votes an item of a stratum gets where nobody disagrees.
+
+        What somebody asked in the arena is judged by them alone, unless its stratum is named.
+        """
+        default = 1 if stratum == ARENA_STRATUM else self.overlap.votes
+        return self.overlap.by_stratum.get(stratum, default)
 
 
 def read_project(path: Path) -> Project:

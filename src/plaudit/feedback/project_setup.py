@@ -8,7 +8,7 @@ from pathlib import Path
 from plaudit.feedback.project import Project, guideline_text
 from plaudit.feedback.project_items import load_items
 from plaudit.feedback.selection import read_selection, selected
-from plaudit.store import Store, add_items, put_guideline, put_project
+from plaudit.store import Store, add_items, get_project, put_guideline, put_project
 from plaudit.store import assignment_queue as queue
 
 
@@ -40,12 +40,17 @@ def set_up_project(store: Store, project: Project, folder: Path) -> SetUp:
     if project.selection is not None:
         scores = read_selection(folder / project.selection.file)
         items = selected(items, scores, project.selection.random_share, project.id)
-    put_project(store, project.id, project.model_dump_json(exclude_unset=True))
+    config = project.model_dump_json(exclude_unset=True)
+    if get_project(store, project.id) is None:
+        put_project(store, project.id, config)
     put_guideline(store, project.id, project.guidelines.version, text)
+    put_project(store, project.id, config)
     added = add_items(store, project.id, items, project.overlap.votes)
     with store.writing() as connection:
         queue.make_indexes(connection)
-        queue.set_targets(connection, project.id, project.overlap.votes, project.overlap.by_stratum)
+        strata = {item.stratum for item in items}
+        wanted = {stratum: project.votes_wanted(stratum) for stratum in strata}
+        queue.set_targets(connection, project.id, wanted)
         if project.selection is not None:
             queue.set_priorities(connection, project.id, items)
     return SetUp(items=added, left_out=loaded.left_out, leaks=loaded.leaks)

@@ -30,14 +30,18 @@ def read_selection(path: Path) -> dict[str, float]:
         raise ValueError(f"selection.file: {path}: no such file; expected rows of {SCORE}")
     scores: dict[str, float] = {}
     for row in read_rows(path):
-        id, score = row.value.get("id"), row.value.get("information")
-        is_number = isinstance(score, int | float) and not isinstance(score, bool)
-        if not isinstance(id, str) or not is_number or not math.isfinite(score):
-            row.fail("no id, or information that is no finite number", SCORE)
-        if id in scores:
-            row.fail(f"item {id} comes twice", "one score for each item")
-        scores[id] = float(score)
+        match row.value:
+            case {"id": str(id), "information": (int() | float()) as score} if _is_number(score):
+                if id in scores:
+                    row.fail(f"item {id} comes twice", "one score for each item")
+                scores[id] = score
+            case _:
+                row.fail("no id, or information that is no finite number", SCORE)
     return scores
+
+
+def _is_number(value: float) -> bool:
+    return not isinstance(value, bool) and math.isfinite(value)
 
 
 def selected(

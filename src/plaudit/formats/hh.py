@@ -41,14 +41,19 @@ def read_pair(row: Row) -> Judged:
     Raises:
         ValueError: a side is not a transcript, or the two do not begin alike.
     """
-    chosen, rejected = answered(_turns(row, "chosen")), answered(_turns(row, "rejected"))
+    chosen, rejected = answered(read_turns(row, "chosen")), answered(read_turns(row, "rejected"))
     at = shared_turns(row, chosen, rejected, PAIR)
     columns = other_columns(row, *PAIR_COLUMNS)
     prompt = make_prompt(row, chosen[:at], columns)
     return make_pair(row, prompt, chosen=chosen[at:], rejected=rejected[at:])
 
 
-def _turns(row: Row, side: str) -> Messages:
+def read_turns(row: Row, side: str) -> Messages:
+    """The turns of the transcript in a column.
+
+    Raises:
+        ValueError: the column is no transcript.
+    """
     text = row.value.get(side)
     if not isinstance(text, str):
         row.fail(f"{side} is {shown(text)}", PAIR)

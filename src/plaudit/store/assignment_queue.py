@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.judgments import Item, canonical_json
+from plaudit.store.assignments import AnyRow
 from plaudit.store.schema import assignment, item
 
 GOLD_INDEX = sa.Index(
@@ -40,7 +41,7 @@ def make_indexes(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[tuple[int]]:
+def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[Any]:
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
@@ -95,7 +96,7 @@ def first_free(
     rater: str,
     stratum: str,
     now: float,
-    last: Sequence[Row[Any]],
+    last: Sequence[AnyRow],
 ) -> int | None:
     """The number of the item to give next from the queue; None where there is none for the rater.
 
@@ -167,27 +168,20 @@ def set_votes(
     connection.execute(_SET_VOTES, {"of_item": item, **named})
 
 
-def set_targets(
-    connection: Connection, project: str, votes: int, by_stratum: Mapping[str, int]
-) -> None:
-    """How many votes items get: fewer for those without any yet, more for all.
+def set_targets(connection: Connection, project: str, by_stratum: Mapping[str, int]) -> None:
+    """How many votes the items of each stratum get: fewer for those without any yet, more for all.
 
     Gold is given out by other rules, and never stands in the queue.
     """
-    _set_target(connection, (item.c.project == project, item.c.stratum.not_in(by_stratum)), votes)
     for stratum, wanted in by_stratum.items():
         of_stratum = (item.c.project == project, item.c.stratum == stratum)
-        _set_target(connection, of_stratum, wanted)
-
-
-def _set_target(
-    connection: Connection, which: Sequence[sa.ColumnElement[bool]], wanted: int
-) -> None:
-    wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
-    outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
-    connection.execute(
-        item.update().where(*which, outdated).values(target_votes=wanted, is_open=wants_more)
-    )
+        outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
+        wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
+        connection.execute(
+            item.update()
+            .where(*of_stratum, outdated)
+            .values(target_votes=wanted, is_open=wants_more)
+        )
 
 
 def set_priorities(connection: Connection, project: str, items: Iterable[Item]) -> None:

@@ -32,6 +32,7 @@ from plaudit.store.schema import (
 
 _RECENT = 10
 _SERIAL_DIGITS = 8
+AnyRow = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,7 @@ _OF_RATER = (
     assignment.c.rater == bindparam("rater"),
     sa.or_(assignment.c.state == "open", assignment.c.state == "expired"),
 )
-_MEMBERSHIP = (
+_MEMBERSHIP: sa.Select[*tuple[Any, ...]] = (
     select(
         project.c.config,
         project.c.secret,
@@ -105,7 +106,7 @@ _MEMBERSHIP = (
 )
 
 
-def membership(connection: Connection, project: str, rater: str) -> Row[Any] | None:
+def membership(connection: Connection, project: str, rater: str) -> AnyRow | None:
     """The project as it concerns a rater: config, secret, queue, suspended_at, is_member and
     has_unfinished; None where there is no such project.
 
@@ -124,7 +125,7 @@ _ASSIGNMENT = (
     assignment.c.opened_at,
     assignment.c.leased_until,
 )
-_UNFINISHED = (
+_UNFINISHED: sa.Select[*tuple[Any, ...]] = (
     select(*_ASSIGNMENT)
     .where(*_OF_RATER)
     .order_by(assignment.c.opened_at.desc(), assignment.c.id.desc())
@@ -138,7 +139,7 @@ def unfinished(connection: Connection, project: str, rater: str) -> list[Leased]
     return [_leased(row) for row in rows]
 
 
-_RECENT_ONES = (
+_RECENT_ONES: sa.Select[*tuple[Any, ...]] = (
     select(
         assignment.c.id,
         assignment.c.shown,
@@ -168,13 +169,13 @@ def _span(key: str) -> dict[str, str]:
     return {"first": assignment_id(key, 0), "last": f"{key}-{'9' * _SERIAL_DIGITS}"}
 
 
-def recent(connection: Connection, key: str, rater: str) -> Sequence[Row[Any]]:
+def recent(connection: Connection, key: str, rater: str) -> Sequence[AnyRow]:
     """The rater's last assignments in the project, the last first: id, shown, item, turn, and the
     item's priority, votes and is_gold."""
     return connection.execute(_RECENT_ONES, _span(key) | {"rater": rater}).all()
 
 
-_JUDGED_ONCE = (
+_JUDGED_ONCE: sa.Select[*tuple[Any, ...]] = (
     select(*_ASSIGNMENT)
     .join(item, item.c.number == assignment.c.item)
     .where(
@@ -196,6 +197,18 @@ def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
     """The rater's assignment, where it was judged, is no gold, and was never asked again."""
     row = connection.execute(_JUDGED_ONCE, {"id": id, "rater": rater}).first()
     return _leased(row) if row else None
+
+
+_HAS_HAD = select(
+    sa.exists().where(
+        assignment.c.item == bindparam("item"), assignment.c.rater == bindparam("rater")
+    )
+)
+
+
+def has_had(connection: Connection, item: int, rater: str) -> bool:
+    """Whether the rater was ever given the item."""
+    return bool(connection.execute(_HAS_HAD, {"item": item, "rater": rater}).scalar())
 
 
 _INSERT = assignment.insert()
@@ -286,7 +299,7 @@ _GUIDELINE = (
     .limit(1)
     .scalar_subquery()
 )
-_CASE = (
+_CASE: sa.Select[*tuple[Any, ...]] = (
     select(
         *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
         item.c.content, item.c.sha256, item.c.is_gold, project.c.config,
@@ -300,30 +313,30 @@ _CASE = (
 )  # fmt: skip
 
 
-def case(connection: Connection, id: str) -> Row[Any] | None:
+def case(connection: Connection, id: str) -> AnyRow | None:
     """An assignment with its item, project, rater and the guideline in force; None where there is
     none of that id."""
     return connection.execute(_CASE, {"id": id}).first()
 
 
-_STATE = (
+_STATE: sa.Select[*tuple[Any, ...]] = (
     select(assignment.c.state, assignment.c.judgment, item.c.votes)
     .join(item, item.c.number == assignment.c.item)
     .where(assignment.c.id == bindparam("id"))
 )
 
 
-def state_of(connection: Connection, id: str) -> Row[Any]:
+def state_of(connection: Connection, id: str) -> AnyRow:
     """State, the judgment it stands by, and the votes of its item, at this moment."""
     return connection.execute(_STATE, {"id": id}).one()
 
 
-def shown_of(row: Row[Any]) -> tuple[int, ...]:
+def shown_of(row: AnyRow) -> tuple[int, ...]:
     """The order of candidates of an assignment's row."""
     return tuple(map(int, row.shown.split(","))) if row.shown else ()
 
 
-_BY_ID = select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id"))
+_BY_ID: sa.Select[*tuple[Any, ...]] = select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id"))
 
 
 def leased(connection: Connection, id: str) -> Leased:
@@ -370,7 +383,7 @@ def standing_bodies(connection: Connection, item: int) -> list[str]:
     return list(connection.execute(_STANDING, {"item": item}).scalars())
 
 
-def _leased(row: Row[Any]) -> Leased:
+def _leased(row: AnyRow) -> Leased:
     return Leased(
         id=row.id, item=row.item, turn=row.turn, state=row.state,
         shown=shown_of(row), opened_at=row.opened_at,

@@ -1,0 +1,52 @@
+"""``plaudit collect``: the web application in which people judge, in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def collect(
+    project: Annotated[Path, typer.Option(help="The project file, YAML.")],
+    store: Annotated[
+        str, typer.Option(help="The log: a file, or postgresql://user@host:port/db.")
+    ] = "judgments.db",
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8700,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A name browsers may call it by, beside this machine; repeatable."),
+    ] = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="It is reached by https alone, through a proxy.")
+    ] = False,
+    as_name: Annotated[str, typer.Option("--as", help="The lead to sign in as.")] = "",
+) -> None:
+    """Serve a project to its raters and leads; judgments go to one append-only log."""
+    from plaudit.feedback.arena import key_of
+    from plaudit.feedback.project import read_project
+    from plaudit.feedback.project_setup import set_up_project
+    from plaudit.feedback.serving import invitation, listen, serve, where_to_sign_in
+    from plaudit.store import open_store
+
+    read = read_project(project)
+    if read.arena is not None and read.arena.key_variable:
+        key_of(read.arena)
+    socket = listen(host, port)
+    opened = open_store(store)
+    try:
+        found = set_up_project(opened, read, project.parent)
+        print(f"{read.title}: {found.items} new items in {store}")
+        for reason, rows in found.left_out.items():
+            print(f"left out: {rows} with {reason}")
+        if found.leaks:
+            print(f"{len(found.leaks)} items have a candidate that names a model; they are flagged")
+        names = tuple(host_name or ())
+        address = where_to_sign_in(host, socket.getsockname()[1], names, https)
+        for line in invitation(opened, read.id, as_name, host, address, names, https):
+            print(line, flush=True)
+        serve(opened, socket, host, names, https)
+    finally:
+        opened.close()

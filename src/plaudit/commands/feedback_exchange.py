@@ -1,0 +1,92 @@
+"""``plaudit feedback import`` and ``export``: judgments from others' formats and into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+StorePath = Annotated[str, typer.Option("--store", help="The store: a file, or a database's URL.")]
+Project = Annotated[str, typer.Option("--project", help="The project's id.")]
+
+
+def import_judgments(
+    file: Annotated[Path, typer.Argument(help="A file, or a directory of Argilla's to_disk.")],
+    store: StorePath,
+    project: Project,
+    format: Annotated[str, typer.Option(help="Its format; auto goes by the first row.")] = "auto",
+    trust_order: Annotated[
+        bool, typer.Option("--trust-order", help="Take a ranking's order for its ranks.")
+    ] = False,
+    choices: Annotated[
+        Path | None, typer.Option(help="YAML: what fields and labels mean (see the docs).")
+    ] = None,
+    target_votes: Annotated[
+        int, typer.Option(help="Judgments that each new item is to have, the file's included.")
+    ] = 1,
+    with_names: Annotated[
+        bool, typer.Option("--with-names", help="Keep raters' names, where the file has them.")
+    ] = False,
+) -> None:
+    """Add a file's items and judgments to a project; people's ids are hashed."""
+    from contextlib import closing
+
+    from plaudit.aggregation.exchange import take_judgments
+    from plaudit.config import make_config, read_yaml
+    from plaudit.formats.exchange import ChoiceMap
+    from plaudit.store import open_store
+
+    values = read_yaml(choices) if choices else {}
+    meanings = make_config(ChoiceMap, values, str(choices))
+    with closing(open_store(store)) as opened:
+        taken = take_judgments(
+            opened, project, file, format=format, trust_order=trust_order, choices=meanings,
+            target_votes=target_votes, with_names=with_names,
+        )  # fmt: skip
+    typer.echo(f"{taken.new_judgments} new of {taken.judgments} judgments, "
+               f"{taken.new_items} new of {taken.items} items")  # fmt: skip
+    _account("read, but only kept as it stood", taken.unread)
+
+
+def export_judgments(
+    store: StorePath,
+    project: Project,
+    format: Annotated[str, typer.Option(help="A format of judgments, or a shape of targets.")],
+    output: Annotated[Path, typer.Option(help="The file to write: .json or .jsonl.")],
+    targets: Annotated[
+        str, typer.Option(help="votes (as they are), majority or soft (training targets).")
+    ] = "votes",
+    weighting: Annotated[
+        str | None, typer.Option(help="Of targets: even, information or certainty.")
+    ] = None,
+    margins: Annotated[
+        bool, typer.Option("--margins", help="Of targets: the votes' mean strength as margin.")
+    ] = False,
+    scale: Annotated[
+        tuple[float, float] | None, typer.Option(help="Of targets: lowest and highest mark.")
+    ] = None,
+) -> None:
+    """Write a project's judgments, or training targets made of them, and record the export."""
+    from contextlib import closing
+
+    from plaudit.aggregation.exchange import Making, give_judgments
+    from plaudit.store import open_store
+
+    said = {"weighting": weighting, "margins": margins or None, "scale": scale}
+    chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    with closing(open_store(store)) as opened:
+        given = give_judgments(
+            opened, project, output, format=format, targets=targets,  # pyright: ignore[reportArgumentType]
+            making=Making(**chosen) if chosen else None,
+        )  # fmt: skip
+    typer.echo(f"{given.rows} rows of {given.judgments} judgments, up to number {given.last_seq} "
+               f"of the log: export {given.id}, {given.sha256}")  # fmt: skip
+    _account("not in the file", given.losses)
+
+
+def _account(what: str, counts: Mapping[str, int]) -> None:
+    if counts:
+        listed = ", ".join(f"{name} ({number})" for name, number in counts.items())
+        typer.echo(f"{what}: {listed}")

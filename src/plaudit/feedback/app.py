@@ -1,0 +1,37 @@
+"""The web application: people judge what models wrote, leads see how well they agree."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import plaudit
+from plaudit.feedback import lead_routes, rating_routes, session_routes, site
+from plaudit.feedback.protection import Protection, protect
+from plaudit.store import Store, Writer
+
+
+def create_app(store: Store, settings: Protection | None = None) -> FastAPI:
+    """The application over one store: pages, sessions, the raters' API and the leads'.
+
+    Handlers find ``app.state.store`` and ``app.state.writer``, which records until the application
+    is shut down.
+    """
+    app = FastAPI(
+        title="Plaudit", version=plaudit.__version__, openapi_url="/api/openapi.json",
+        docs_url=None, redoc_url=None, lifespan=_until_shutdown,
+    )  # fmt: skip
+    app.state.store = store
+    app.state.writer = Writer(store)
+    for routes in (site, session_routes, rating_routes, lead_routes):
+        app.include_router(routes.router)
+    protect(app, settings or Protection())
+    return app
+
+
+@asynccontextmanager
+async def _until_shutdown(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.writer.close()

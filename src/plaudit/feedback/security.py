@@ -1,0 +1,159 @@
+"""Who asks, and what they may: the dependencies every route of the application stands behind.
+
+A browser is known by its cookie, and proves with a header that it was our page that asked; a
+program is known by ``Authorization: Bearer``. A project one is no member of does not exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import Depends, HTTPException, Request
+
+from plaudit.feedback.attempts import Attempts
+from plaudit.store.people import memberships, reaches
+from plaudit.store.tokens import Credential, is_known, look_up
+
+COOKIE = "plaudit_session"
+CSRF_HEADER = "X-CSRF-Token"
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """Someone who is signed in."""
+
+    rater: str
+    kind: Literal["session", "api"]
+    roles: Mapping[str, str]
+    """By project, where they are a member."""
+    suspended: frozenset[str] = frozenset()
+    """Projects in which they may do nothing for now."""
+    csrf: str | None = None
+    """What a browser must send back with what changes something; a program needs none."""
+    token_hash: str = ""
+
+    def role_of(self, project: str) -> str | None:
+        """rater, adjudicator or lead; None for who is no member."""
+        return self.roles.get(project)
+
+
+def signed_in(request: Request) -> Signed:
+    """Who asks.
+
+    Raises:
+        HTTPException: 401 where nobody is signed in, 403 where a browser's request may not be its
+            user's, 429 after too many wrong tokens.
+    """
+    header = request.headers.get("authorization")
+    if header is not None:
+        return _by_header(request, header)
+    text = request.cookies.get(COOKIE)
+    credential = text and look_up(request.app.state.store, text, ("session",), time.time())
+    if not text or not credential:
+        raise HTTPException(401, "nobody is signed in; sign in with a token or an invite link")
+    if request.method not in _SAFE_METHODS:
+        expect_csrf(request, text)
+    return signed(request.app.state.store, credential, csrf_of(text))
+
+
+def require(role: str) -> Callable[..., Signed]:
+    """The dependency of a route under ``/api/projects/{project}``: a member of that role or more.
+
+    Raises:
+        HTTPException: as ``signed_in``; 404 for who is no member, 403 for who is suspended or may
+            not.
+    """
+
+    def required(request: Request, who: Signed = Depends(signed_in)) -> Signed:  # noqa: B008
+        project = request.path_params["project"]
+        found = who.role_of(project)
+        if found is None:
+            raise HTTPException(404, "there is no such project among yours")
+        if project in who.suspended:
+            raise HTTPException(403, "you are suspended in this project; ask its lead")
+        if not reaches(found, role):
+            raise HTTPException(403, f"this is for a {role}; you are a {found} of this project")
+        return who
+
+    return required
+
+
+def signed(store, credential: Credential, csrf: str | None) -> Signed:
+    """Who holds a token, with no more than it gives."""
+    assert credential.rater is not None, "an invite is nobody's"
+    found = memberships(store, credential.rater)
+    if credential.project is not None:
+        found = {id: here for id, here in found.items() if id == credential.project}
+    roles = {id: _lower(here.role, credential.role) for id, here in found.items()}
+    return Signed(
+        rater=credential.rater,
+        kind="session" if credential.purpose == "session" else "api",
+        roles=roles,
+        suspended=frozenset(id for id, here in found.items() if here.suspended_at is not None),
+        csrf=csrf,
+        token_hash=credential.hash,
+    )
+
+
+def csrf_of(session: str) -> str:
+    """What a page of this session knows and one of another origin cannot: HMAC-SHA-256 under it."""
+    return hmac.new(session.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+def expect_csrf(request: Request, session: str) -> None:
+    """Refuse what our own page did not send.
+
+    Raises:
+        HTTPException: 403 where the header is missing or another's.
+    """
+    given = request.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(given.encode(), csrf_of(session).encode()):
+        raise HTTPException(
+            403, f"header {CSRF_HEADER} is missing or not this session's; reload the page"
+        )
+
+
+def _by_header(request: Request, header: str) -> Signed:
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise HTTPException(401, "unknown kind of Authorization; expected Bearer TOKEN")
+    store, attempts = request.app.state.store, attempts_of(request)
+    credential = look_up(store, text.strip(), ("api",), time.time())
+    if credential is not None:
+        return signed(store, credential, None)
+    if not is_known(store, text.strip()):
+        refuse_after(attempts.failed(address_of(request), text.strip(), time.time()))
+    raise HTTPException(401, "the token is unknown, expired or revoked; ask for a new one")
+
+
+def attempts_of(request: Request) -> Attempts:
+    """Wrong tokens so far."""
+    return request.app.state.attempts
+
+
+def address_of(request: Request) -> str:
+    """Of who asks."""
+    return request.client.host if request.client else ""
+
+
+def refuse_after(wait_seconds: float) -> None:
+    """Refuse while there is something to wait for.
+
+    Raises:
+        HTTPException: 429, with Retry-After.
+    """
+    if wait_seconds > 0:
+        after = str(int(wait_seconds) + 1)
+        raise HTTPException(
+            429, f"too many wrong tokens; try again in {after} seconds", {"Retry-After": after}
+        )
+
+
+def _lower(role: str, limit: str | None) -> str:
+    return limit if limit is not None and not reaches(limit, role) else role
