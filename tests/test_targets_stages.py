@@ -37,6 +37,14 @@ def test_ratings_that_went_through_the_log_are_the_same_to_the_last_digit(tmp_pa
     assert sorted(file.name for file in log.path.iterdir()) == ["artifact.json", "judgments.db"]
 
 
+def test_a_judged_row_may_have_an_id_of_its_own(tmp_path: Path):
+    row = {"prompt": "q", "responses": ["a", "b"], "ranking": [0, 1]}
+    (found,) = load_judged(write_rows(tmp_path / "d.jsonl", [{**row, "id": "mine"}]))
+    assert found.prompt.id == "mine" and not found.prompt.columns
+    with pytest.raises(ValueError, match=r"e\.jsonl:1: id is \[\]; expected"):
+        load_judged(write_rows(tmp_path / "e.jsonl", [{**row, "id": []}]))
+
+
 def test_pairs_come_out_as_they_went_in(tmp_path: Path):
     data = write_rows(tmp_path / "pairs.jsonl", polite_pairs(8))
     log = run_stage("import_judgments", tmp_path / "log", dataset=data, project="polite")
