@@ -132,7 +132,7 @@ def test_another_raters_assignment_is_refused(tmp_path: Path):
         for act in (
             lambda: judge(writer, one, "bob"),
             lambda: skip(writer, one.id, "bob", "unclear"),
-            lambda: save_draft(store, one.id, "bob", "{}"),
+            lambda: save_draft(writer, one.id, "bob", "{}"),
             lambda: submit(writer, "no-such", "ann", Sent(id="x", answer=Pairwise(strength=1))),
         ):
             with pytest.raises(Refused, match="not one of yours"):
@@ -217,15 +217,15 @@ def test_drafts_survive_a_reload_and_keep_the_lease(tmp_path: Path):
     config = project(lease_seconds=60)
     store = made(tmp_path, config, [pair("a")], ["ann"])
     one = given(store, "ann", now=0.0)
-    save_draft(store, one.id, "ann", '{"rationale": "I thi"}', now=50.0)
-    save_draft(store, one.id, "ann", '{"rationale": "I think"}', now=55.0)
+    save_draft(writer, one.id, "ann", '{"rationale": "I thi"}', now=50.0)
+    save_draft(writer, one.id, "ann", '{"rationale": "I think"}', now=55.0)
     again = given(store, "ann", now=100.0)
     assert again.draft == '{"rationale": "I think"}'
     assert again.leased_until == 115.0 and again.opened_at == 0.0
     with Writer(store) as writer:
         judge(writer, again, "ann", now=101.0)
     with pytest.raises(Conflict, match="judged already"):
-        save_draft(store, one.id, "ann", "{}")
+        save_draft(writer, one.id, "ann", "{}")
 
 
 def test_a_judgment_says_under_which_guideline_it_was_made(tmp_path: Path):

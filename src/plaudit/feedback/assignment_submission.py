@@ -32,7 +32,7 @@ from plaudit.feedback.assignment_votes import disagreement, verdicts_possible, v
 from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.questions import Question
 from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
-from plaudit.store import Receipt, Store, Writer, find, get_project, record_event_in
+from plaudit.store import Appending, Receipt, Writer, find_in, record_event_in
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
@@ -69,7 +69,13 @@ def submit(
         Refused: the assignment is another rater's.
         Conflict: the assignment was judged or skipped already, with another id or answer.
     """
-    case = _case(writer.store, assignment, rater, now)
+    at = time.time() if now is None else now
+    return writer.run(lambda log: submit_in(log, assignment, rater, sent, at)).result()
+
+
+def submit_in(log: Appending, assignment: str, rater: str, sent: Sent, at: float) -> Receipt:
+    """``submit`` within a transaction of the writer."""
+    case = _case(log.connection, assignment, rater, at)
     check_fits(sent, case.question, case.item)
     said = {
         "criteria": marks_of_item(sent.criteria, case.shown),
@@ -78,7 +84,7 @@ def submit(
         "confidence": sent.confidence,
         "active_seconds": sent.active_seconds,
     }
-    return _record(writer, case, _judgment(case, sent.id, of_item(sent.answer, case.shown), said))
+    return _record(log, case, _judgment(case, sent.id, of_item(sent.answer, case.shown), said))
 
 
 def skip(
@@ -96,14 +102,22 @@ def skip(
         Refused: the assignment is another rater's.
         Conflict: the assignment was judged already.
     """
-    case = _case(writer.store, assignment, rater, now)
+    at = time.time() if now is None else now
+    return writer.run(lambda log: skip_in(log, assignment, rater, reason, note, at)).result()
+
+
+def skip_in(
+    log: Appending, assignment: str, rater: str, reason: str, note: str, at: float
+) -> Receipt:
+    """``skip`` within a transaction of the writer."""
+    case = _case(log.connection, assignment, rater, at)
     if reason not in case.project.skip_reasons:
         expected = ", ".join(case.project.skip_reasons)
         raise ValueError(f"reason is {reason!r}; expected one of {expected}")
     # Named by the assignment and when it was opened: sent twice it is one skip, and after an undo
     # it is another.
     id = f"skip-{assignment}-{case.row.opened_at:.6f}"
-    return _record(writer, case, _judgment(case, id, Skipped(reason=reason), {"rationale": note}))
+    return _record(log, case, _judgment(case, id, Skipped(reason=reason), {"rationale": note}))
 
 
 def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> Assignment | None:
@@ -114,30 +128,29 @@ def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> 
 
     Raises:
         Refused: there is no such project.
-        Conflict: it is being undone in another window.
     """
-    last = _last_closed(writer.store, project, rater)
+    at = time.time() if now is None else now
+    return writer.run(lambda log: undo_in(log, project, rater, at)).result()
+
+
+def undo_in(log: Appending, project: str, rater: str, at: float) -> Assignment | None:
+    """``undo`` within a transaction of the writer."""
+    last = _last_closed(log.connection, project, rater)
     if last is None:
         return None
-    case = _case(writer.store, last, rater, now)
-    undone = Conflict(f"assignment {last}: undone already; ask for the next one")
-    if case.row.judgment is None:
-        raise undone
-    taken_back = find(writer.store, case.row.judgment)
+    case = _case(log.connection, last, rater, at)
+    taken_back = find_in(log.connection, case.row.judgment)
     withdrawn = _judgment(
         case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
     )
     draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
-    try:
-        writer.submit(withdrawn, lambda connection: _reopen(connection, case, draft)).result()
-    except ValueError as error:
-        raise undone from error
-    with writer.store.reading() as connection:
-        return assignment_of(connection, last)
+    log.append(withdrawn)
+    _reopen(log.connection, case, draft)
+    return assignment_of(log.connection, last)
 
 
 def save_draft(
-    store: Store, assignment: str, rater: str, body: str, now: float | None = None
+    writer: Writer, assignment: str, rater: str, body: str, now: float | None = None
 ) -> None:
     """Keep what the rater has entered so far, as JSON, and the assignment for as long again.
 
@@ -146,18 +159,22 @@ def save_draft(
         Conflict: it was judged or skipped already.
     """
     at = time.time() if now is None else now
-    with table.leasing(store) as connection:
-        row = case_of(connection, assignment, rater)
-        if row.state not in ("open", "expired"):
-            raise Conflict(f"assignment {assignment}: {row.state} already; undo it to change it")
-        changes.put_draft(connection, assignment, body, at)
-        changes.extend(connection, assignment, at + project_of(row.config).lease_seconds)
+    writer.run(lambda log: save_draft_in(log.connection, assignment, rater, body, at)).result()
 
 
-def _case(store: Store, assignment: str, rater: str, now: float | None) -> _Case:
-    with store.reading() as connection:
-        row = case_of(connection, assignment, rater)
-    at = time.time() if now is None else now
+def save_draft_in(
+    connection: Connection, assignment: str, rater: str, body: str, at: float
+) -> None:
+    """``save_draft`` within a transaction."""
+    row = case_of(connection, assignment, rater)
+    if row.state not in ("open", "expired"):
+        raise Conflict(f"assignment {assignment}: {row.state} already; undo it to change it")
+    changes.put_draft(connection, assignment, body, at)
+    changes.extend(connection, assignment, at + project_of(row.config).lease_seconds)
+
+
+def _case(connection: Connection, assignment: str, rater: str, at: float) -> _Case:
+    row = case_of(connection, assignment, rater)
     item = Item.model_validate_json(row.content)
     return _Case(row=row, item=item, project=project_of(row.config), at=at)
 
@@ -183,52 +200,37 @@ def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> 
     )
 
 
-def _record(writer: Writer, case: _Case, judgment: Judgment) -> Receipt:
-    if case.row.judgment == judgment.id:
-        return _sent_before(writer.store, judgment)
-    try:
-        return writer.submit(judgment, lambda c: _settle(c, case, judgment)).result()
-    except ValueError:
-        # The same may have come twice at once, and the other one been first.
-        with writer.store.reading() as connection:
-            if table.state_of(connection, case.row.id).judgment != judgment.id:
-                raise
-        return _sent_before(writer.store, judgment)
-
-
-def _settle(connection: Connection, case: _Case, judgment: Judgment) -> None:
-    """Close the assignment by the judgment, and count the vote."""
-    current = table.state_of(connection, case.row.id)
-    if current.judgment == judgment.id:
-        return
-    if current.state not in ("open", "expired"):
-        raise Conflict(
-            f"assignment {case.row.id}: {current.state} already; ask for the next one, or undo"
-        )
+def _record(log: Appending, case: _Case, judgment: Judgment) -> Receipt:
+    """Append the judgment, close the assignment by it, and count the vote."""
+    row = case.row
+    if row.judgment == judgment.id:
+        return _sent_before(log.connection, judgment)
+    if row.state not in ("open", "expired"):
+        raise Conflict(f"assignment {row.id}: {row.state} already; ask for the next one, or undo")
+    receipt = log.append(judgment)
     is_skip = isinstance(judgment.answer, Skipped)
     state = "skipped" if is_skip else "judged"
-    changes.close(connection, case.row.id, state, judgment.id, case.at)
-    if not is_skip and not case.row.turn:
-        _count(connection, case, current.votes + 1)
+    changes.close(log.connection, row.id, state, judgment.id, case.at)
+    if not is_skip and not row.turn:
+        _count(log.connection, case, row.votes + 1)
+    return receipt
 
 
-def _last_closed(store: Store, project: str, rater: str) -> str | None:
-    stored = get_project(store, project)
-    if stored is None:
+def _last_closed(connection: Connection, project: str, rater: str) -> str | None:
+    here = table.membership(connection, project, rater)
+    if here is None:
         raise Refused(f"project {project}: there is none of that name")
-    key, among = rater_key(stored.secret, rater), project_of(stored.config).undo_last
-    with store.reading() as connection:
-        return table.last_closed(connection, key, rater, among)
+    among = project_of(here.config).undo_last
+    return table.last_closed(connection, rater_key(here.secret, rater), rater, among)
 
 
 def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
-    row, current = case.row, table.state_of(connection, case.row.id)
-    assert current.judgment == row.judgment, "the log takes a judgment back once"
+    row = case.row
     changes.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
     if draft is not None:
         changes.put_draft(connection, row.id, draft, case.at)
     if row.state == "judged" and not row.turn:
-        _count(connection, case, current.votes - 1)
+        _count(connection, case, row.votes - 1)
     detail = {"judgment": row.judgment}
     record_event_in(connection, case.project.id, row.rater, "undone", detail)
 
@@ -258,13 +260,13 @@ def _count(connection: Connection, case: _Case, votes: int) -> None:
     )
 
 
-def _sent_before(store: Store, judgment: Judgment) -> Receipt:
+def _sent_before(connection: Connection, judgment: Judgment) -> Receipt:
     """The receipt of a judgment that stands in the log, for one that is sent again.
 
     Raises:
         Conflict: it stands there with another answer.
     """
-    logged = find(store, judgment.id)
+    logged = find_in(connection, judgment.id)
     assert logged is not None, "an assignment names a judgment that is not in the log"
     before = logged.judgment
     told = ("answer", "criteria", "rationale", "flags", "confidence")

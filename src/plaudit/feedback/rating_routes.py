@@ -1,14 +1,19 @@
 """The raters' API: the project, the next task, judgments, skips, drafts, undo, own progress.
 
-Everything a rater is sent goes through ``shown.py``, which picks what may be seen. The database is
-asked in worker threads, and a judgment is answered once it has reached the disk.
+Everything a rater is sent goes through ``shown.py``, which picks what may be seen. What changes
+something is work for the writer's thread, whatever is under way in one transaction, and is answered
+once that has reached the disk.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from asyncio import wrap_future
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -17,15 +22,15 @@ from pydantic import Field, JsonValue, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback import arena
-from plaudit.feedback import assignment_submission as submission
-from plaudit.feedback.assignment import Conflict, Refused, next_assignment
+from plaudit.feedback.assignment import Assignment, Conflict, Refused, give
 from plaudit.feedback.assignment_answers import Sent
+from plaudit.feedback.assignment_submission import save_draft_in, skip_in, submit_in, undo_in
 from plaudit.feedback.own_progress import own_progress
 from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.security import Signed, require
 from plaudit.feedback.shown import shown_assignment, shown_project
 from plaudit.records import Record
-from plaudit.store import Store, get_project, latest_guideline
+from plaudit.store import Appending, Receipt, Store, get_project, latest_guideline
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["rating"])
 Rater = Annotated[Signed, Depends(require("rater"))]
@@ -121,46 +126,49 @@ def project(project: str, request: Request, who: Rater) -> Response:
 
 
 @router.get("/next")
-def next_task(project: str, request: Request, who: Rater) -> Response:
+async def next_task(project: str, request: Request, who: Rater) -> Response:
     """The task the rater is to do; the same one until it is done."""
-    return _json(_next(request, project, who))
+    with refusals():
+        return _json(_task(await wrap_future(_next(request, project, who))))
 
 
 @router.post("/judgments", openapi_extra=takes(Submission))
-def judge(
+async def judge(
     project: str, request: Request, who: Rater,
     body: Annotated[Submission, Depends(body_of(Submission))],
 ) -> Response:  # fmt: skip
     """Record a judgment. Sent again under the same id, it is recorded once."""
-    with refusals():
-        receipt = submission.submit(request.app.state.writer, body.assignment, who.rater, body)
-    return _json(_recorded(request, project, who, receipt.seq, body.next))
+    work = partial(
+        submit_in, assignment=body.assignment, rater=who.rater, sent=body, at=time.time()
+    )
+    return _json(await _recorded(request, project, who, work, body.next))
 
 
 @router.post("/skips", openapi_extra=takes(Skip))
-def skip(
+async def skip(
     project: str, request: Request, who: Rater, body: Annotated[Skip, Depends(body_of(Skip))]
 ) -> Response:
     """Record that there is no judgment, and why."""
-    with refusals():
-        receipt = submission.skip(
-            request.app.state.writer, body.assignment, who.rater, body.reason, body.note
-        )
-    return _json(_recorded(request, project, who, receipt.seq, body.next))
+    work = partial(
+        skip_in, assignment=body.assignment, rater=who.rater, reason=body.reason, note=body.note,
+        at=time.time(),
+    )  # fmt: skip
+    return _json(await _recorded(request, project, who, work, body.next))
 
 
 @router.post("/undo")
-def undo(project: str, request: Request, who: Rater) -> Response:
+async def undo(project: str, request: Request, who: Rater) -> Response:
     """Take the last judgment or skip back; it comes again, with its answer as the draft."""
+    work = partial(undo_in, project=project, rater=who.rater, at=time.time())
     with refusals():
-        assignment = submission.undo(request.app.state.writer, project, who.rater)
+        assignment = await wrap_future(request.app.state.writer.run(work))
     if assignment is None:
         raise HTTPException(409, "there is nothing to undo; go on with the next task")
     return _json({"assignment": shown_assignment(assignment)})
 
 
 @router.put("/drafts/{assignment}", status_code=204, openapi_extra=takes(DraftBody))
-def draft(
+async def draft(
     project: str, assignment: str, request: Request, who: Rater,
     body: Annotated[DraftBody, Depends(body_of(DraftBody))],
 ) -> None:  # fmt: skip
@@ -168,8 +176,13 @@ def draft(
     text = json.dumps(body.body, ensure_ascii=False)
     if len(text) > DRAFT_CHARACTERS:
         raise HTTPException(413, f"a draft of {len(text)} characters; at most {DRAFT_CHARACTERS}")
+    at = time.time()
     with refusals():
-        submission.save_draft(request.app.state.store, assignment, who.rater, text)
+        await wrap_future(
+            request.app.state.writer.run(
+                lambda log: save_draft_in(log.connection, assignment, who.rater, text, at)
+            )
+        )
 
 
 @router.post("/arena", openapi_extra=takes(ArenaPrompt))
@@ -201,13 +214,30 @@ def _config(store: Store, project: str) -> Project:
     return project_of(found.config)
 
 
-def _recorded(request: Request, project: str, who: Signed, seq: int, and_next: bool) -> Any:
-    return {"seq": seq} | ({"next": _next(request, project, who)} if and_next else {})
+async def _recorded(
+    request: Request,
+    project: str,
+    who: Signed,
+    work: Callable[[Appending], Receipt],
+    and_next: bool,
+) -> dict[str, Any]:
+    """Record, and choose the next task in the same transaction where it is wanted.
 
-
-def _next(request: Request, project: str, who: Signed) -> dict[str, Any]:
+    What cannot be recorded leaves the task open, and choosing then finds that one again.
+    """
     with refusals():
-        found = next_assignment(request.app.state.store, project, who.rater)
+        recorded = request.app.state.writer.run(work)
+        following = _next(request, project, who) if and_next else None
+        said: dict[str, Any] = {"seq": (await wrap_future(recorded)).seq}
+        return said | ({"next": _task(await wrap_future(following))} if following else {})
+
+
+def _next(request: Request, project: str, who: Signed) -> Future[Assignment | None]:
+    at = time.time()
+    return request.app.state.writer.run(lambda log: give(log.connection, project, who.rater, at))
+
+
+def _task(found: Assignment | None) -> dict[str, Any]:
     if found is None:
         return {"assignment": None, "why": "You have judged everything there is for you here."}
     return {"assignment": shown_assignment(found), "why": ""}

@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Depends, HTTPException, Request
 
 from plaudit.feedback.attempts import Attempts
-from plaudit.store.people import memberships, reaches
-from plaudit.store.tokens import Credential, is_known, look_up
+from plaudit.store.people import Member, reaches
+from plaudit.store.tokens import Credential, Membership, holder, is_known
 
 COOKIE = "plaudit_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -54,15 +54,15 @@ def signed_in(request: Request) -> Signed:
     if header is not None:
         return _by_header(request, header)
     text = request.cookies.get(COOKIE)
-    credential = text and look_up(request.app.state.store, text, ("session",), time.time())
-    if not text or not credential:
+    found = text and holder(request.app.state.store, text, ("session",), time.time())
+    if not text or not found:
         raise HTTPException(401, "nobody is signed in; sign in with a token or an invite link")
     if request.method not in _SAFE_METHODS:
         expect_csrf(request, text)
-    return signed(request.app.state.store, credential, csrf_of(text))
+    return signed(*found, csrf_of(text))
 
 
-def require(role: str) -> Callable[..., Signed]:
+def require(role: str) -> Callable[..., Any]:
     """The dependency of a route under ``/api/projects/{project}``: a member of that role or more.
 
     Raises:
@@ -70,7 +70,7 @@ def require(role: str) -> Callable[..., Signed]:
             not.
     """
 
-    def required(request: Request, who: Signed = Depends(signed_in)) -> Signed:  # noqa: B008
+    async def required(request: Request, who: Signed = Depends(signed_in)) -> Signed:  # noqa: B008
         project = request.path_params["project"]
         found = who.role_of(project)
         if found is None:
@@ -85,18 +85,17 @@ def require(role: str) -> Callable[..., Signed]:
     return required
 
 
-def signed(store, credential: Credential, csrf: str | None) -> Signed:
+def signed(
+    credential: Credential, memberships: Iterable[Membership | Member], csrf: str | None
+) -> Signed:
     """Who holds a token, with no more than it gives."""
     assert credential.rater is not None, "an invite is nobody's"
-    found = memberships(store, credential.rater)
-    if credential.project is not None:
-        found = {id: here for id, here in found.items() if id == credential.project}
-    roles = {id: _lower(here.role, credential.role) for id, here in found.items()}
+    found = [here for here in memberships if credential.project in (None, here.project)]
     return Signed(
         rater=credential.rater,
         kind="session" if credential.purpose == "session" else "api",
-        roles=roles,
-        suspended=frozenset(id for id, here in found.items() if here.suspended_at is not None),
+        roles={here.project: _lower(here.role, credential.role) for here in found},
+        suspended=frozenset(here.project for here in found if here.suspended_at is not None),
         csrf=csrf,
         token_hash=credential.hash,
     )
@@ -125,9 +124,9 @@ def _by_header(request: Request, header: str) -> Signed:
     if scheme.lower() != "bearer":
         raise HTTPException(401, "unknown kind of Authorization; expected Bearer TOKEN")
     store, attempts = request.app.state.store, attempts_of(request)
-    credential = look_up(store, text.strip(), ("api",), time.time())
-    if credential is not None:
-        return signed(store, credential, None)
+    found = holder(store, text.strip(), ("api",), time.time())
+    if found is not None:
+        return signed(*found, None)
     if not is_known(store, text.strip()):
         refuse_after(attempts.failed(address_of(request), text.strip(), time.time()))
     raise HTTPException(401, "the token is unknown, expired or revoked; ask for a new one")

@@ -19,7 +19,7 @@ from plaudit.feedback.security import (
     signed,
     signed_in,
 )
-from plaudit.store import tokens
+from plaudit.store import people, tokens
 from plaudit.store.tokens import Credential
 
 router = APIRouter(prefix="/api", tags=["session"])
@@ -69,7 +69,9 @@ def sign_in(request: Request, response: Response, body: SignIn) -> Session:
         tokens.revoke(store, before.hash, now)
     csrf = _open_session(request, response, credential, now)
     shown = token if joined is not None and before is None else None
-    return _session(signed(store, credential, csrf), shown)
+    assert credential.rater is not None, "an invite is nobody's"
+    here = people.memberships(store, credential.rater).values()
+    return _session(signed(credential, here, csrf), shown)
 
 
 @router.get("/session", responses=refusals(401))

@@ -13,10 +13,12 @@ from plaudit.store.lineage import (
 )
 from plaudit.store.log import (
     Also,
+    Appending,
     Logged,
     Receipt,
     append,
     find,
+    find_in,
     read,
     standing,
     suspended_raters,
@@ -46,6 +48,7 @@ from plaudit.store.writer import Writer
 
 __all__ = [
     "Also",
+    "Appending",
     "Erased",
     "Event",
     "ExportLineage",
@@ -67,6 +70,7 @@ __all__ = [
     "erase_rater",
     "events",
     "find",
+    "find_in",
     "get_item",
     "get_project",
     "is_right",

@@ -236,7 +236,7 @@ _GUIDELINE = (
 _CASE: sa.Select[*tuple[Any, ...]] = (
     select(
         *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
-        item.c.content, item.c.sha256, item.c.is_gold, project.c.config,
+        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, project.c.config,
         rater.c.kind.label("rater_kind"), rater.c.version.label("rater_version"),
         _GUIDELINE.label("guideline"),
     )
@@ -251,18 +251,6 @@ def case(connection: Connection, id: str) -> AnyRow | None:
     """An assignment with its item, project, rater and the guideline in force; None where there is
     none of that id."""
     return connection.execute(_CASE, {"id": id}).first()
-
-
-_STATE: sa.Select[*tuple[Any, ...]] = (
-    select(assignment.c.state, assignment.c.judgment, item.c.votes)
-    .join(item, item.c.number == assignment.c.item)
-    .where(assignment.c.id == bindparam("id"))
-)
-
-
-def state_of(connection: Connection, id: str) -> AnyRow:
-    """State, the judgment it stands by, and the votes of its item, at this moment."""
-    return connection.execute(_STATE, {"id": id}).one()
 
 
 def shown_of(row: AnyRow) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from plaudit.judgments import Judgment, Withdrawn, canonical_json
 from plaudit.store import schema
@@ -21,6 +21,12 @@ Also = Callable[[Connection], Any]
 
 _CHUNK_ROWS = 1000
 _T = schema.judgment
+# Made once: every judgment that comes needs them.
+_LAST = select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1)
+_SEALED = select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(
+    _T.c.id == bindparam("of_id")
+)
+_INSERT = _T.insert()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,27 +62,36 @@ def append(store: Store, judgments: Iterable[Judgment], also: Also | None = None
             judgment of the same rater about the same item that nothing supersedes yet.
     """
     with store.appending() as connection:
-        head, receipts = chain_head(connection), []
-        for judgment in judgments:
-            receipt = append_one(connection, judgment, head)
-            head = Head(receipt.seq, receipt.sha256) if receipt.is_new else head
-            receipts.append(receipt)
+        log = Appending(connection)
+        receipts = [log.append(judgment) for judgment in judgments]
         if also is not None:
             also(connection)
     return receipts
 
 
-def append_one(connection: Connection, judgment: Judgment, head: Head) -> Receipt:
-    """Append to the chain that ends in ``head``, within a transaction of ``Store.appending``."""
-    body = canonical_json(judgment)
-    _check_writable(judgment, body)
-    if before := _recorded_before(connection, judgment.id, body):
-        return before
-    if judgment.supersedes:
-        _check_superseded(connection, judgment)
-    row = link(judgment, body, head, round(time.time(), 6))
-    connection.execute(_T.insert(), row)
-    return Receipt(seq=row["seq"], sha256=row["sha256"], is_new=True)
+class Appending:
+    """The end of the chain, within a transaction of ``Store.appending``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.head = chain_head(connection)
+
+    def append(self, judgment: Judgment) -> Receipt:
+        """Record a judgment, once.
+
+        Raises:
+            ValueError: as the function of this name.
+        """
+        body = canonical_json(judgment)
+        _check_writable(judgment, body)
+        if before := _recorded_before(self.connection, judgment.id, body):
+            return before
+        if judgment.supersedes:
+            _check_superseded(self.connection, judgment)
+        row = link(judgment, body, self.head, round(time.time(), 6))
+        self.connection.execute(_INSERT, row)
+        self.head = Head(row["seq"], row["sha256"])
+        return Receipt(seq=row["seq"], sha256=row["sha256"], is_new=True)
 
 
 def link(judgment: Judgment, body: str, head: Head, recorded_at: float) -> dict[str, Any]:
@@ -102,16 +117,19 @@ def link(judgment: Judgment, body: str, head: Head, recorded_at: float) -> dict[
 
 def chain_head(connection: Connection) -> Head:
     """The last record; seq 0 where there is none."""
-    last = connection.execute(
-        select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1)
-    ).first()
+    last = connection.execute(_LAST).first()
     return Head(last.seq, last.sha256) if last else Head()
 
 
 def find(store: Store, id: str) -> Logged | None:
     """The judgment of this id, None where there is none."""
     with store.reading() as connection:
-        row = connection.execute(_logged().where(_T.c.id == id)).first()
+        return find_in(connection, id)
+
+
+def find_in(connection: Connection, id: str) -> Logged | None:
+    """``find`` within a transaction."""
+    row = connection.execute(_logged().where(_T.c.id == id)).first()
     return _read(row) if row else None
 
 
@@ -180,9 +198,7 @@ def _read(row: Row) -> Logged:
 
 
 def _recorded_before(connection: Connection, id: str, body: str) -> Receipt | None:
-    row = connection.execute(
-        select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(_T.c.id == id)
-    ).first()
+    row = connection.execute(_SEALED, {"of_id": id}).first()
     if row is None:
         return None
     if row.salt is None:

@@ -11,13 +11,13 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, or_, select, update
 
 from plaudit.store.opening import Store
 from plaudit.store.people import ROLES, insert_member, insert_rater
-from plaudit.store.schema import token
+from plaudit.store.schema import member, token
 
 Purpose = Literal["invite", "session", "api"]
 DAY_SECONDS = 86400.0
@@ -44,6 +44,14 @@ class Credential:
     uses_left: int | None
     created_at: float
     expires_at: float | None
+
+
+class Membership(NamedTuple):
+    """What a token's rater is in a project."""
+
+    project: str
+    role: str
+    suspended_at: float | None
 
 
 def hash_of(text: str) -> str | None:
@@ -103,8 +111,24 @@ def look_up(
 
     None where it is unknown, expired, revoked, used up or of another purpose.
     """
+    found = holder(store, text, purposes, now)
+    return found[0] if found else None
+
+
+def holder(
+    store: Store, text: str, purposes: tuple[Purpose, ...], now: float
+) -> tuple[Credential, tuple[Membership, ...]] | None:
+    """What a token is good for now, and where its rater is a member; None as ``look_up``."""
     with store.reading() as connection:
-        return _valid(connection, text, purposes, now)
+        # Found by its hash: how long that takes says nothing of the token.
+        rows = connection.execute(_HOLDER, {"of_hash": hash_of(text), "now": now}).mappings().all()
+    if not rows or rows[0]["purpose"] not in purposes:
+        return None
+    of = (row for row in rows if row["member_of"] is not None)
+    found = tuple(
+        Membership(row["member_of"], row["member_role"], row["suspended_at"]) for row in of
+    )
+    return _credential(rows[0]), found
 
 
 def is_known(store: Store, text: str) -> bool:
@@ -164,23 +188,25 @@ def forget_expired(store: Store, before: float) -> int:
         return connection.execute(delete(token).where(token.c.expires_at < before)).rowcount
 
 
-def _valid(
-    connection: Connection, text: str, purposes: tuple[Purpose, ...], now: float
-) -> Credential | None:
-    # Found by its hash: how long that takes says nothing of the token.
-    rows = select(token).where(
-        token.c.hash == hash_of(text), token.c.purpose.in_(purposes), *_holds(now)
-    )
-    row = connection.execute(rows).mappings().first()
-    return None if row is None else _credential(row)
-
-
-def _holds(now: float):
+def _holds(now: Any):
     return (
         token.c.revoked_at.is_(None),
         or_(token.c.expires_at.is_(None), token.c.expires_at > now),
         or_(token.c.uses_left.is_(None), token.c.uses_left > 0),
     )
+
+
+# Made once: every request is looked up.
+_HOLDER = (
+    select(
+        token,
+        member.c.project.label("member_of"),
+        member.c.role.label("member_role"),
+        member.c.suspended_at,
+    )
+    .outerjoin(member, member.c.rater == token.c.rater)
+    .where(token.c.hash == bindparam("of_hash"), *_holds(bindparam("now")))
+)
 
 
 def _use_once(text: str, now: float):

@@ -11,15 +11,14 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-
-from sqlalchemy import Connection
+from typing import Any, TypeVar
 
 from plaudit.judgments import Judgment
-from plaudit.store.chain import Head
-from plaudit.store.log import Also, Receipt, append_one, chain_head
+from plaudit.store.log import Also, Appending, Receipt
 from plaudit.store.opening import Store
 from plaudit.store.tallies import catch_up
 
@@ -31,11 +30,13 @@ _PATIENCE_SECONDS = 10.0
 _SECONDS_BETWEEN_TALLIES = 1.0
 
 
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    judgment: Judgment
-    also: Also | None
-    future: Future[Receipt]
+    work: Callable[[Appending], Any]
+    future: Future[Any]
 
 
 class Writer:
@@ -59,7 +60,26 @@ class Writer:
             TimeoutError: the queue stayed full; the database does not keep up.
             RuntimeError: the writer was closed.
         """
-        job = _Job(judgment, also, Future())
+
+        def work(log: Appending) -> Receipt:
+            receipt = log.append(judgment)
+            if also is not None:
+                also(log.connection)
+            return receipt
+
+        return self.run(work)
+
+    def run(self, work: Callable[[Appending], _T]) -> Future[_T]:
+        """Queue work on the log and what stands around it; the future has what it returns, once
+        that has been committed.
+
+        What it raises undoes all of it, and comes out of the future. Work is done in the order in
+        which it was queued.
+
+        Raises:
+            TimeoutError, RuntimeError: as ``submit``.
+        """
+        job = _Job(work, Future())
         with self._changed:
             there_is_room = self._changed.wait_for(
                 lambda: self._is_closed or len(self._waiting) < _MOST_WAITING, _PATIENCE_SECONDS
@@ -123,37 +143,36 @@ def _tally(store: Store) -> None:
 
 def _settle(store: Store, jobs: list[_Job]) -> None:
     """Commit the jobs together, then tell each what became of it."""
-    if not jobs:
-        return
     try:
         outcomes = _commit(store, jobs)
     except Exception as error:
-        outcomes = [error] * len(jobs)
+        outcomes = [_Failed(error)] * len(jobs)
     for job, outcome in zip(jobs, outcomes, strict=True):
-        if isinstance(outcome, Receipt):
-            job.future.set_result(outcome)
+        if isinstance(outcome, _Failed):
+            job.future.set_exception(outcome.error)
         else:
-            job.future.set_exception(outcome)
+            job.future.set_result(outcome)
 
 
-def _commit(store: Store, jobs: list[_Job]) -> list[Receipt | Exception]:
-    outcomes: list[Receipt | Exception] = []
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+
+
+def _commit(store: Store, jobs: list[_Job]) -> list[Any]:
     with store.appending() as connection:
-        head = chain_head(connection)
-        for job in jobs:
-            outcome = _attempt(connection, job, head)
-            if isinstance(outcome, Receipt) and outcome.is_new:
-                head = Head(outcome.seq, outcome.sha256)
-            outcomes.append(outcome)
-    return outcomes
+        log = Appending(connection)
+        return [_attempt(log, job) for job in jobs]
 
 
-def _attempt(connection: Connection, job: _Job, head: Head) -> Receipt | Exception:
+def _attempt(log: Appending, job: _Job) -> Any:
+    """What the job returns; where it fails, all it did is undone."""
+    head, connection = log.head, log.connection
+    connection.exec_driver_sql("SAVEPOINT job")
     try:
-        with connection.begin_nested():
-            receipt = append_one(connection, job.judgment, head)
-            if job.also is not None:
-                job.also(connection)
-        return receipt
+        outcome = job.work(log)
     except Exception as error:
-        return error
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+        log.head, outcome = head, _Failed(error)
+    connection.exec_driver_sql("RELEASE SAVEPOINT job")
+    return outcome
