@@ -22,7 +22,6 @@ import plaudit
 from plaudit.catalogue import CATALOGUE
 from plaudit.commands import feedback
 from plaudit.commands.collect import collect
-from plaudit.commands.collect import collect
 from plaudit.commands.initial import init
 from plaudit.commands.plan import plan_recipe
 from plaudit.commands.recipe_files import Overrides, recipe_path
