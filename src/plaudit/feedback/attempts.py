@@ -44,8 +44,8 @@ class Attempts:
             return wait
 
     def _wait(self, key: str, now: float) -> float:
-        times = self._failed.get(key, ())
-        if len(times) < self.most:
+        times = self._failed.get(key)
+        if times is None or len(times) < self.most:
             return 0.0
         return max(0.0, times[0] + self.window_seconds - now)
 

@@ -107,9 +107,7 @@ def _check_value(value: object) -> None:
         case str():
             _check_text(value)
         case float() if not math.isfinite(value):
-            raise UnusableBody(
-                "the body holds a number beyond 1e308; expected a smaller one"
-            )
+            raise UnusableBody("the body holds a number beyond 1e308; expected a smaller one")
         case list():
             for inner in value:
                 _check_value(inner)
