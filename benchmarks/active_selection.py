@@ -1,7 +1,7 @@
 """Pairs chosen to be judged against pairs drawn at random: python benchmarks/active_selection.py
 
 An ensemble of the same reward model (a bag of bigrams under Bradley-Terry, fitted to resamples of
-what has been judged so far) says of which pairs the answer would teach it most (BALD); 70 % of each
+what has been judged so far) says of which pairs the answer would teach it most (BALD); most of each
 batch are those, far from one another, and 30 % are drawn at random. A judged pair has the share of
 its real votes as its label. Held out are whole debates with their known answers.
 
@@ -17,6 +17,8 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,21 +32,42 @@ from benchmarks.arguments import FIRST, TIE, Floats, Ints, Pool, accuracy_Q, fit
 from plaudit.statistics import Interval
 from plaudit.statistics.selection import bald, choose_batch
 
-START = 100
-BATCH = 100
-LARGEST = 1500
-LARGEST_AT_RANDOM = 3000
 MEMBERS = 6
 RATER_ACCURACY = 0.76
 """How often the corpus's votes agree with its known answers."""
 L2 = 10.0
 HELD_OUT_PARTS = 4
-SIZES = (300, 500, 1000, 1500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A way to choose; the first batch is drawn at random."""
+
+    name: str
+    batch: int
+    largest: int
+    """Pairs judged in the end; twice as many where they are drawn at random."""
+    by_distance: bool = True
+    random_share: float = 0.3
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """That the table shows."""
+        return tuple(self.largest * part // 5 for part in (1, 2, 3, 5))
+
+
+SETTINGS = (
+    Setting(name="batches of 100", batch=100, largest=1500),
+    Setting(name="batches of 20", batch=20, largest=400),
+    Setting(name="batches of 20, by gain alone", batch=20, largest=400, by_distance=False),
+    Setting(name="batches of 20, none at random", batch=20, largest=400, random_share=0.0),
+)
 
 
 class Curves(NamedTuple):
     """Held-out accuracy at each size, of each run."""
 
+    batch: int
     active_RS: Floats
     random_RS: Floats
 
@@ -57,30 +80,36 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="image to write")
     options = parser.parse_args()
     pool = read_pool(options.folder)
-    curves = run_all(pool, options.seeds)
-    print_table(curves)
+    found = {}
+    for setting in SETTINGS:
+        began = time.monotonic()
+        found[setting.name] = curves = run_all(pool, setting, options.seeds)
+        print(f"\n{setting.name} ({time.monotonic() - began:.0f} s)")
+        print_table(curves, setting.sizes)
     if options.json:
-        options.json.write_text(json.dumps({k: v.tolist() for k, v in curves._asdict().items()}))
+        written = {
+            name: {"active": curves.active_RS.tolist(), "random": curves.random_RS.tolist()}
+            for name, curves in found.items()
+        }
+        options.json.write_text(json.dumps(written) + "\n")
     if options.plot:
-        plot(curves, options.plot)
+        plot([found[SETTINGS[n].name] for n in (0, 1)], options.plot)
 
 
-def run_all(pool: Pool, seeds: int) -> Curves:
+def run_all(pool: Pool, setting: Setting, seeds: int) -> Curves:
     """Every part of the debates held out in turn, with every seed."""
     debates = sorted(set(pool.debate_T))
     active, random = [], []
     for part in range(HELD_OUT_PARTS):
         out_T = np.array([debates.index(d) % HELD_OUT_PARTS == part for d in pool.debate_T])
         for seed in range(seeds):
-            began = time.monotonic()
-            active.append(learning_curve(pool, out_T, seed, LARGEST, is_active=True))
-            random.append(learning_curve(pool, out_T, seed, LARGEST_AT_RANDOM, is_active=False))
-            print(f"part {part} seed {seed}: {time.monotonic() - began:.0f} s", flush=True)
-    return Curves(np.array(active), np.array(random))
+            active.append(learning_curve(pool, out_T, seed, setting, is_active=True))
+            random.append(learning_curve(pool, out_T, seed, setting, is_active=False))
+    return Curves(setting.batch, np.array(active), np.array(random))
 
 
 def learning_curve(
-    pool: Pool, out_T: NDArray[np.bool_], seed: int, largest: int, *, is_active: bool
+    pool: Pool, out_T: NDArray[np.bool_], seed: int, setting: Setting, *, is_active: bool
 ) -> list[float]:
     """Accuracy on the held-out debates as pairs of the others are judged; both ways begin alike."""
     rng = np.random.default_rng((seed, 43))
@@ -89,18 +118,18 @@ def learning_curve(
     share_N = won_N / votes_N
     candidates = np.flatnonzero(~out_T[pool.topic_N])
     rows_Q = out_T[pool.topic_Q]
-    labelled = rng.choice(candidates, START, replace=False)
+    labelled = rng.choice(candidates, setting.batch, replace=False)
     found, weights_F = [], None
     while True:
         weights_F = _fitted(pool, labelled, share_N, weights_F)
         found.append(float(accuracy_Q(pool, rows_Q, weights_F).mean()))
-        if len(labelled) >= largest:
+        if len(labelled) >= setting.largest * (1 if is_active else 2):
             return found
         left = np.setdiff1d(candidates, labelled)
         if is_active:
-            more = _chosen(pool, labelled, left, share_N, weights_F, rng)
+            more = _chosen(pool, setting, labelled, left, share_N, weights_F, rng)
         else:
-            more = rng.choice(left, BATCH, replace=False)
+            more = rng.choice(left, setting.batch, replace=False)
         labelled = np.concatenate([labelled, more])
 
 
@@ -118,6 +147,7 @@ def _fitted(pool: Pool, rows: Ints, share_N: Floats, begin_F: Floats | None) -> 
 
 def _chosen(
     pool: Pool,
+    setting: Setting,
     labelled: Ints,
     left: Ints,
     share_N: Floats,
@@ -132,41 +162,48 @@ def _chosen(
         gaps_MN.append(score_A[pool.first_N[left]] - score_A[pool.second_N[left]])
     gains_N = bald(expit(np.array(gaps_MN)), RATER_ACCURACY)
     embedding_ND = pool.embedding_AD[pool.first_N[left]] - pool.embedding_AD[pool.second_N[left]]
-    seed = int(rng.integers(2**31))
-    return left[choose_batch(gains_N, BATCH, embeddings_ND=embedding_ND, seed=seed).chosen_B]
+    chosen = choose_batch(
+        gains_N,
+        setting.batch,
+        embeddings_ND=embedding_ND if setting.by_distance else None,
+        random_share=setting.random_share,
+        seed=int(rng.integers(2**31)),
+    )
+    return left[chosen.chosen_B]
 
 
-def saving(active_S: Floats, random_S: Floats, size: int) -> float:
+def saving(active_S: Floats, random_S: Floats, size: int, batch: int) -> float:
     """The share of labels spared at a size, by mean curves that are made to rise.
 
     1 - size / n, where random choice first reaches with n labels what the selection has there;
     where it never does, n is the most that were tried.
     """
     rising_S = np.maximum.accumulate(random_S)
-    reached = np.maximum.accumulate(active_S)[(size - START) // BATCH]
-    sizes_S = START + BATCH * np.arange(len(rising_S))
+    reached = np.maximum.accumulate(active_S)[size // batch - 1]
+    sizes_S = batch * np.arange(1, len(rising_S) + 1)
     if reached > rising_S[-1]:
         return 1 - size / sizes_S[-1]
     at = int(np.argmax(rising_S >= reached))
     if at == 0:
         return 1 - size / sizes_S[0]
     span = rising_S[at] - rising_S[at - 1]
-    n = sizes_S[at - 1] + BATCH * (reached - rising_S[at - 1]) / span
+    n = sizes_S[at - 1] + batch * (reached - rising_S[at - 1]) / span
     return float(1 - size / n)
 
 
 def over_runs(curves: Curves, size: int) -> tuple[Interval, Interval]:
     """Gain in accuracy and saving at a size, under resampling of runs."""
     rng = np.random.default_rng(0)
-    step, runs = (size - START) // BATCH, len(curves.active_RS)
+    step, runs = size // curves.batch - 1, len(curves.active_RS)
     gain_R = curves.active_RS[:, step] - curves.random_RS[:, step]
     gains, savings = [], []
     for _ in range(2000):
         drawn = rng.integers(runs, size=runs)
         gains.append(gain_R[drawn].mean())
         means = curves.active_RS[drawn].mean(0), curves.random_RS[drawn].mean(0)
-        savings.append(saving(*means, size))
-    points = gain_R.mean(), saving(curves.active_RS.mean(0), curves.random_RS.mean(0), size)
+        savings.append(saving(*means, size, curves.batch))
+    means = curves.active_RS.mean(0), curves.random_RS.mean(0)
+    points = gain_R.mean(), saving(*means, size, curves.batch)
     bounds = [np.quantile(values, [0.025, 0.975]) for values in (gains, savings)]
     found = [
         Interval(float(b[0]), float(p), float(b[1])) for p, b in zip(points, bounds, strict=True)
@@ -174,10 +211,10 @@ def over_runs(curves: Curves, size: int) -> tuple[Interval, Interval]:
     return found[0], found[1]
 
 
-def print_table(curves: Curves) -> None:
+def print_table(curves: Curves, sizes: Sequence[int]) -> None:
     print("labelled   random   chosen   gain, points            labels spared")
-    for size in SIZES:
-        step = (size - START) // BATCH
+    for size in sizes:
+        step = size // curves.batch - 1
         random, active = curves.random_RS[:, step].mean(), curves.active_RS[:, step].mean()
         gain, spared = over_runs(curves, size)
         low, point, high = (100 * value for value in gain)
@@ -185,28 +222,30 @@ def print_table(curves: Curves) -> None:
         low, point, high = (100 * value for value in spared)
         print(
             f"{size:8}  {100 * random:6.2f}%  {100 * active:6.2f}%  {gained:22}"
-            f"  {point:+.0f} % [{low:+.0f}, {high:+.0f}]"
+            f"  {point:+.0f} % [{low:+.0f}, {high:+.0f}]",
+            flush=True,
         )
 
 
-def plot(curves: Curves, file: Path) -> None:
+def plot(found: Sequence[Curves], file: Path) -> None:
     """Mean curves with 95 % bands over runs."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 3.6))
-    for name, values_RS in (("chosen", curves.active_RS), ("at random", curves.random_RS)):
-        sizes_S = START + BATCH * np.arange(values_RS.shape[1])
-        mean_S = 100 * values_RS.mean(0)
-        half_S = 196 * values_RS.std(0, ddof=1) / np.sqrt(len(values_RS))
-        axes.plot(sizes_S, mean_S, label=name)
-        axes.fill_between(sizes_S, mean_S - half_S, mean_S + half_S, alpha=0.2)
-    axes.set_xlabel("pairs judged")
-    axes.set_ylabel("held-out accuracy, %")
-    axes.legend()
-    axes.grid(alpha=0.3)
+    figure, both = plt.subplots(1, len(found), figsize=(9, 3.4), sharey=True)
+    for axes, curves in zip(both, found, strict=True):
+        for name, values_RS in (("chosen", curves.active_RS), ("at random", curves.random_RS)):
+            sizes_S = curves.batch * np.arange(1, values_RS.shape[1] + 1)
+            mean_S = 100 * values_RS.mean(0)
+            half_S = 196 * values_RS.std(0, ddof=1) / np.sqrt(len(values_RS))
+            axes.plot(sizes_S, mean_S, label=name)
+            axes.fill_between(sizes_S, mean_S - half_S, mean_S + half_S, alpha=0.2)
+        axes.set_xlabel(f"pairs judged, {curves.batch} at a time")
+        axes.grid(alpha=0.3)
+    both[0].set_ylabel("held-out accuracy, %")
+    both[0].legend()
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 

@@ -23,7 +23,7 @@ from scipy.special import expit
 
 from plaudit.statistics.floors import bigram_features, bigram_vocabulary
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
 
 FIRST, TIE, SECOND = 0, 1, 2

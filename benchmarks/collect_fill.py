@@ -149,7 +149,7 @@ def _item_rows(items: int) -> Iterator[dict[str, Any]]:
 def _insert_tallies(database: sqlite3.Connection, items: int) -> None:
     """What ``rebuild_tallies`` makes of the log, without reading it back (a test compares them)."""
     cells: Counter[Cell] = Counter()
-    shares: list[dict[str, Any]] = []
+    shares: list[tuple[float, int]] = []
 
     def rows() -> Iterator[dict[str, Any]]:
         seq = 0
@@ -164,14 +164,14 @@ def _insert_tallies(database: sqlite3.Connection, items: int) -> None:
                 }  # fmt: skip
             cells.update(contribution(votes, ()))
             if share := differing(votes, ()):
-                shares.append({"project": "p", "item": f"i{number:07d}", "differing": share})
+                shares.append((share, number + 1))
 
     _insert(database, schema.vote.name, rows())
     for kind, table in TABLES.items():
         names = table.columns.keys()
         values = (("p", *cell, many) for cell, many in cells.items() if many and type(cell) is kind)
         _insert(database, table.name, (dict(zip(names, row, strict=True)) for row in values))
-    _insert(database, schema.item_tally.name, iter(shares))
+    database.executemany("UPDATE item SET disagreement = ? WHERE number = ?", shares)
     mark = {"name": "votes", "seq": items * VOTES}
     _insert(database, schema.tally_mark.name, iter([mark]))
 

@@ -245,7 +245,7 @@ def _item(number: int, rng: random.Random) -> Item:
 
 def main() -> None:
     """Measure, and print one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="A load on the collection server.")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)

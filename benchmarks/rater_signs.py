@@ -1,7 +1,7 @@
 """How many planted bad raters are flagged, and how many honest ones wrongly.
 
     python benchmarks/rater_signs.py                     # 20 seeds, a table by votes a rater
-    python benchmarks/rater_signs.py --seeds 5 --votes 200
+    python benchmarks/rater_signs.py --votes 200 --gold 0 --hard 0.1 0.2 0.3
 
 Thirty raters judge pairs, five votes a pair: 20 honest ones who err in 10 to 30 % of cases (drawn
 for each), 4 who answer at random, 3 who take the left one in 90 %, and 3 who take the longer one
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -42,8 +43,9 @@ def planted(
     votes_a_rater: int,
     raters: Sequence[int] = RATERS,
     gold_share: float = 0.0,
+    hard_share: float = 0.0,
 ) -> Planted:
-    """Simulated raters; the same seed gives the same votes."""
+    """Simulated raters; the same seed gives the same votes. On hard pairs the honest guess."""
     rng = np.random.default_rng(seed)
     kind_W = np.repeat(np.arange(len(KINDS)), raters)
     items = votes_a_rater * len(kind_W) // VOTES_A_PAIR
@@ -52,7 +54,8 @@ def planted(
     truth_I, left_N = rng.integers(2, size=items), rng.integers(2, size=len(item_N))
     longer_I = np.where(rng.random(items) < LONGER_IS_BETTER, truth_I, 1 - truth_I)
     noise_W = rng.uniform(*NOISE, size=len(kind_W))
-    wrong_N = rng.random(len(item_N)) < noise_W[rater_N]
+    is_hard_I = np.random.default_rng([seed, 1]).random(items) < hard_share
+    wrong_N = rng.random(len(item_N)) < np.where(is_hard_I[item_N], 0.5, noise_W[rater_N])
     by_kind = {
         "honest": np.where(wrong_N, 1 - truth_I[item_N], truth_I[item_N]),
         "random": rng.integers(2, size=len(item_N)),
@@ -75,11 +78,13 @@ def _habit(usual_N: Integers, rng: np.random.Generator) -> Integers:
     return np.where(rng.random(len(usual_N)) < HABIT, usual_N, 1 - usual_N)
 
 
-def flagged_shares(seeds: Sequence[int], votes_a_rater: int, gold_share: float) -> Floats:
+def flagged_shares(
+    seeds: Sequence[int], votes_a_rater: int, gold_share: float, hard_share: float = 0.0
+) -> Floats:
     """The share of each kind that is flagged, over all seeds."""
     flagged, raters = np.zeros(len(KINDS)), np.zeros(len(KINDS))
     for seed in seeds:
-        made = planted(seed, votes_a_rater, gold_share=gold_share)
+        made = planted(seed, votes_a_rater, gold_share=gold_share, hard_share=hard_share)
         flags_W = flag_raters(made.pairs).flagged_W
         flagged += np.bincount(made.kind_W, flags_W, minlength=len(KINDS))
         raters += np.bincount(made.kind_W, minlength=len(KINDS))
@@ -92,15 +97,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--votes", type=int, nargs="+", default=[30, 50, 100, 200, 400])
     parser.add_argument("--gold", type=float, nargs="+", default=[0.0, 0.1])
+    parser.add_argument("--hard", type=float, nargs="+", default=[0.0])
     chosen = parser.parse_args()
     print(f"Raters of each kind flagged, in per cent, {chosen.seeds} seeds\n")
-    print("| votes a rater | gold | " + " | ".join(KINDS) + " |")
-    print("|---:|---:|" + "---:|" * len(KINDS))
-    for votes_a_rater in chosen.votes:
-        for gold in chosen.gold:
-            shares = flagged_shares(range(chosen.seeds), votes_a_rater, gold)
-            cells = " | ".join(f"{100 * share:.1f}" for share in shares)
-            print(f"| {votes_a_rater} | {gold:.0%} | {cells} |", flush=True)
+    print("| votes a rater | gold | hard pairs | " + " | ".join(KINDS) + " |")
+    print("|---:|---:|---:|" + "---:|" * len(KINDS))
+    for votes_a_rater, gold, hard in product(chosen.votes, chosen.gold, chosen.hard):
+        shares = flagged_shares(range(chosen.seeds), votes_a_rater, gold, hard)
+        cells = " | ".join(f"{100 * share:.1f}" for share in shares)
+        print(f"| {votes_a_rater} | {gold:.0%} | {hard:.0%} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

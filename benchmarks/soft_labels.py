@@ -67,7 +67,7 @@ CASES = (
     Case(name="all pairs, 5 votes"),
     Case(name="3,000 pairs, 5 votes", pairs=3000),
     Case(name="3,000 pairs, 3 votes", pairs=3000, votes=3),
-    Case(name="all pairs, L2 10", l2=10.0, draws=3),
+    Case(name="all pairs, L2 10", l2=10.0),
     Case(name="all pairs, L2 100", l2=100.0, draws=3),
     Case(name="noise in the crowd", noise="crowd", draws=3),
     Case(name="no noise added", noise="none", draws=1),

@@ -37,6 +37,6 @@ def test_appending_is_measured(tmp_path: Path) -> None:
 
 
 def _tallies(store: Store) -> set[tuple]:
-    tables = (schema.vote, schema.rater_tally, schema.pattern_tally, schema.item_tally)
+    tables = (schema.vote, schema.rater_tally, schema.pattern_tally, schema.item)
     with store.reading() as connection:
         return {tuple(row) for table in tables for row in connection.execute(select(table))}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plaudit.formats import load_judged
 from plaudit.formats.exchange import write_exchange
 from plaudit.judgments import Pairwise, Ranked, Rated, RedTeamed, Skipped
 from plaudit.records import Message
@@ -57,6 +58,13 @@ def test_ranks_of_siblings_and_rankings_of_people(tmp_path: Path) -> None:
     assert first.unread == ("replies without a rank",)
     assert len(second.item.prompt) == 3
     assert "user-9" not in first.item.model_dump_json()
+
+
+def test_a_pair_counts_for_something(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "Sky", "chosen": " a", "rejected": " b", "weight": 0}')
+    with pytest.raises(ValueError, match=r"pairs\.jsonl:1: weight is 0; expected a number above 0"):
+        load_judged(str(path))
 
 
 def test_trees_without_ranks_are_counted(tmp_path: Path) -> None:

@@ -28,7 +28,13 @@ from plaudit.judgments import (
 )
 from plaudit.records import Message, Text
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 TEXTS = PLAIN.filter(str.strip)
 STRENGTHS = st.integers(-3, 3)

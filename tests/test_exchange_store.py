@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 from plaudit.aggregation.exchange import Making, give_judgments, pseudonym, take_judgments
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.formats import load_demonstrations, load_judged, load_stepped
+from plaudit.judgments import Pairwise
 from plaudit.store import (
     Store,
+    append,
     get_item,
     get_project,
     open_store,
@@ -60,7 +62,9 @@ def ukp(*labels: str, pair: str = "x") -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_added_twice_is_there_once(store: Store, tmp_path: Path, name: str) -> None:
+def test_a_file_added_twice_is_there_once_and_given_back(
+    store: Store, tmp_path: Path, name: str
+) -> None:
     path = file(tmp_path, SAMPLES[name])
     first = take_judgments(store, "p", path)
     second = take_judgments(store, "p", path)
@@ -69,6 +73,7 @@ def test_a_file_added_twice_is_there_once(store: Store, tmp_path: Path, name: st
     assert (second.new_judgments, second.new_items) == (0, 0)
     assert len(list(standing(store, "p"))) == first.judgments
     assert verify(store).faults == ()
+    check_given_back(store, tmp_path, name, first.judgments)
 
 
 def test_workers_are_hashed_with_the_projects_secret(store: Store, tmp_path: Path) -> None:
@@ -109,12 +114,9 @@ def test_tasks_without_judgments_are_items_to_be_judged(store: Store, tmp_path: 
     assert (taken.new_items, taken.judgments) == (1, 0)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-def test_what_was_taken_is_given_back(store: Store, tmp_path: Path, name: str) -> None:
-    path = file(tmp_path, SAMPLES[name])
-    taken = take_judgments(store, "p", path)
+def check_given_back(store: Store, tmp_path: Path, name: str, judgments: int) -> None:
     given = give_judgments(store, "p", tmp_path / "out.json", format=name)
-    assert given.judgments == taken.judgments
+    assert given.judgments == judgments
     rows = json.loads((tmp_path / "out.json").read_text())
     # Rows about one item stand together, and pseudonyms stand for people.
     keys = sorted(sorted(row) for row in SAMPLES[name])
@@ -132,6 +134,25 @@ def test_our_own_lines_carry_a_project_to_another_store(store: Store, tmp_path: 
         put_project(other, "p", "{}")
         take_judgments(other, "p", out)
         assert list(standing(other, "p")) == list(standing(store, "p"))
+
+
+def test_what_was_replaced_goes_out_in_our_own_lines_alone(store: Store, tmp_path: Path) -> None:
+    take_judgments(store, "p", file(tmp_path, ukp("a1")))
+    (first,) = standing(store, "p")
+    update = {"id": "second", "supersedes": first.id, "answer": Pairwise(strength=3), "raw": {}}
+    append(store, [first.model_copy(update=update)])
+    out = tmp_path / "out.jsonl"
+    assert give_judgments(store, "p", out, format="plaudit").judgments == 2
+    given = give_judgments(store, "p", tmp_path / "out.json", format="helpsteer2")
+    (row,) = json.loads((tmp_path / "out.json").read_text())
+    assert (given.judgments, row["preference_strength"]) == (1, 3)
+    with closing(open_store(tmp_path / "other.db")) as other:
+        put_project(other, "p", "{}")
+        take_judgments(other, "p", out)
+        (stands,) = standing(other, "p")
+        assert stands.id == "second"
+        item = get_item(other, "p", stands.item)
+        assert item is not None and item.votes == 1
 
 
 def test_an_export_is_recorded_with_what_it_was_made_of(store: Store, tmp_path: Path) -> None:
@@ -154,10 +175,13 @@ def test_shares_of_votes_become_probabilities_that_the_trainer_reads(
     take_judgments(store, "p", file(tmp_path, rows + ukp("a1", "a2", pair="z")))
     for format in ("trl", "judged"):
         out = tmp_path / f"{format}.jsonl"
-        give_judgments(store, "p", out, format=format, targets="majority")
+        making = Making(weighting="information")
+        give_judgments(store, "p", out, format=format, targets="majority", making=making)
         found = load_judged(str(out))
         assert len({judged.prompt.content for judged in found}) == 1
         preferences = [p for judged in found for p in judged.preferences]
+        assert sum(p.weight for p in preferences) == pytest.approx(3)
+        assert len({p.weight for p in preferences}) > 1, "weights go out and come back"
         assert sorted(p.probability for p in preferences) == [0.5, 1.0, 1.0]
     out = tmp_path / "soft.jsonl"
     give_judgments(store, "p", out, format="judged", targets="soft")
@@ -244,7 +268,7 @@ def test_the_commands(store: Store, tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["import", path, *where, *choices])
     assert found.exit_code == 0, found.output
     assert "2 new of 2 judgments, 1 new of 1 items" in found.output
-    assert "read, but only kept as it stood: other kind (1)" in found.output
+    assert "found, but no part of a judgment: other kind (1)" in found.output
     out = ["--output", str(tmp_path / "out.json")]
     found = CliRunner().invoke(app, ["export", *where, "--format", "arena", *out])
     assert found.exit_code == 0, found.output

@@ -69,6 +69,13 @@ def test_the_map_of_choices_goes_before_the_known_words(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_label_that_could_be_a_preference_gives_way_to_one(tmp_path: Path) -> None:
+    click = result("pairwise", "click", "click", selected="right")
+    (entry,) = read(tmp_path, [task(choice("first", "language"), click)])
+    assert answers([entry]) == [Pairwise(strength=2)]
+    assert entry.unread == ("choice language",)
+
+
 def test_a_preference_in_unknown_words_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"file\.json:2: preference is 'links'; expected a label"):
         read(tmp_path, [task(choice("links"))])

@@ -195,6 +195,21 @@ def test_a_planted_effect_of_length_is_taken_out():
     np.testing.assert_allclose(boot.scores_I, controlled.scores_I)
 
 
+def test_a_model_against_itself_made_longer_is_even_at_equal_length():
+    gaps, covered = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        length = rng.lognormal(0, 0.5, (1000, 2)) * [1.5, 1.0]
+        z_NF = style_differences(length[:, :1], length[:, 1:])
+        data = comparisons([0] * 1000, [1] * 1000, rng.random(1000) < expit(z_NF[:, 0]))
+        assert bradley_terry(data).low_I[0] > 0
+        board = bradley_terry(data, covariates_NF=z_NF)
+        gaps.append(board.scores_I[0] - board.scores_I[1])
+        covered.append(board.low_I[0] <= 0 <= board.high_I[0])
+    assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(20)
+    assert np.mean(covered) >= 0.8
+
+
 def test_ranks_come_from_intervals():
     np.testing.assert_array_equal(rank_by_intervals([2, 1, 0], [3, 2.5, 0.5]), [1, 1, 3])
     assert elo_scale(np.log(10)) == pytest.approx(1400)

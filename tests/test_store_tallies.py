@@ -80,7 +80,7 @@ def test_a_few_votes_by_hand(project: Store) -> None:
         '{"-1":1,"3":1,"bad":1}', '{"1":1,"3":1}',
     ]  # fmt: skip
     disputed = most_disputed(project, "p", limit=2)
-    assert [(entry.item.item.id, entry.differing) for entry in disputed] == [("i1", 1.0)]
+    assert [(entry.item.id, entry.disagreement) for entry in disputed] == [("i1", 1.0)]
 
 
 def test_patterns_are_by_criterion_stratum_panel_and_day(project: Store) -> None:
@@ -140,7 +140,7 @@ def test_an_older_store_gets_its_tallies(store_url: str) -> None:
     store = open_store(store_url)
     put_project(store, "p", "{}")
     append(store, [a_judgment("a"), a_judgment("b", rater="r2")])
-    tables = ("tally_mark", "tally_suspended", "vote", "rater_tally", "pattern_tally", "item_tally")
+    tables = ("tally_mark", "tally_suspended", "vote", "rater_tally", "pattern_tally")
     with store.writing() as connection:
         for table in tables:
             connection.execute(text(f"DROP TABLE {table}"))
@@ -227,7 +227,7 @@ def _tallied(store: Store):
     found = Counter()
     for day, days in patterns_by_day(store, "p", "overall").items():
         found |= {(day, tuple(sorted(p.labels.items()))): p.units for p in days}
-    disputed = {entry.item.item.id: entry.differing for entry in most_disputed(store, "p", 99)}
+    disputed = {entry.item.id: entry.disagreement for entry in most_disputed(store, "p", 99)}
     return raters, found, disputed
 
 
@@ -273,9 +273,10 @@ def _dump(store: Store) -> set[tuple]:
     with store.reading() as connection:
         tallies = [
             row
-            for table in (schema.rater_tally, schema.pattern_tally, schema.item_tally)
+            for table in (schema.rater_tally, schema.pattern_tally)
             for row in connection.execute(select(table))
             if row[-1] != 0
         ]
         votes = connection.execute(select(schema.vote)).all()
-    return {tuple(row) for row in [*tallies, *votes]}
+        items = connection.execute(select(schema.item.c.id, schema.item.c.disagreement)).all()
+    return {tuple(row) for row in [*tallies, *votes, *items]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.active_selection import BATCH, START, saving
+from benchmarks.active_selection import saving
 from benchmarks.arguments import Pool, fit, read_pool
 from benchmarks.soft_labels import NOISE, PLANTED, Case, arms, drawn_ballot
 from plaudit.statistics import fit_bigram_bradley_terry
@@ -71,7 +71,7 @@ def test_labels_spared():
     steps = np.arange(11)
     random_S = 0.6 + 0.01 * steps
     active_S = 0.6 + 0.02 * steps
-    size = START + 4 * BATCH
-    assert saving(active_S, random_S, size) == pytest.approx(1 - size / (START + 8 * BATCH))
-    assert saving(random_S, random_S, size) == pytest.approx(0)
-    assert saving(random_S - 0.005, random_S, size) < 0
+    size, batch = 500, 100
+    assert saving(active_S, random_S, size, batch) == pytest.approx(1 - 500 / 900)
+    assert saving(random_S, random_S, size, batch) == pytest.approx(0)
+    assert saving(random_S - 0.005, random_S, size, batch) < 0

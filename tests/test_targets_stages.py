@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plaudit.aggregation import imported, rater_cards, targets
+from plaudit.commands.feedback_consensus import consensus, raters
 from plaudit.formats import load_demonstrations, load_judged, load_judgments, load_stepped
 from plaudit.judgments import Item, Pairwise, Ranked, Stepped, Written
 from plaudit.store import add_items, append, open_store, put_project
@@ -34,6 +35,14 @@ def test_ratings_that_went_through_the_log_are_the_same_to_the_last_digit(tmp_pa
     assert said["project"] == "imported" and said["last_seq"] == 2500
     assert sum(said["raters"].values()) == 2500 and len(said["head_sha256"]) == 64
     assert sorted(file.name for file in log.path.iterdir()) == ["artifact.json", "judgments.db"]
+
+
+def test_a_judged_row_may_have_an_id_of_its_own(tmp_path: Path):
+    row = {"prompt": "q", "responses": ["a", "b"], "ranking": [0, 1]}
+    (found,) = load_judged(write_rows(tmp_path / "d.jsonl", [{**row, "id": "mine"}]))
+    assert found.prompt.id == "mine" and not found.prompt.columns
+    with pytest.raises(ValueError, match=r"e\.jsonl:1: id is \[\]; expected"):
+        load_judged(write_rows(tmp_path / "e.jsonl", [{**row, "id": []}]))
 
 
 def test_pairs_come_out_as_they_went_in(tmp_path: Path):
@@ -160,6 +169,26 @@ def test_cards_show_who_presses_left():
     assert ann.left_bias is not None and abs(ann.left_bias) < 0.1
     assert ann.consistency is not None and ann.consistency.point == 1.0
     assert ann.gold is None and ann.median_seconds is None
+
+
+def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    log = logged(tmp_path, *voted(60))
+    consensus(log, rows=2)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "p: 240 votes of 4 raters on 60 pairs, by dawid_skene"
+    assert told[1].split() == ["item", "pair", "votes", "better", "probability", "bits"]
+    assert len(told) == 4 and told[2].split()[3:5] == ["4", "0"]
+    raters(log)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "p: 4 raters, 240 judgments" and len(told) == 6
+    (left,) = (line for line in told if line.split()[0] == "left")
+    assert "1.00 (0.94-1.00)" in left and "accuracy, left" in left
+    with pytest.raises(ValueError, match="wisdom: no such consensus; choose auto"):
+        consensus(log, method="wisdom")
+    written = logged(tmp_path, [item("w")], [], project="q")
+    with pytest.raises(ValueError, match="no comparisons or rankings in project q"):
+        consensus(written, project="q")
 
 
 def test_cards_count_gold_and_agreement():

@@ -19,7 +19,8 @@ from plaudit.statistics import UNKNOWN, Votes
 
 STRENGTH = 10.0
 """Of the prior round the pooled confusion, in votes a row: a rater of ten votes is taken half for
-himself, half for an average one."""
+himself, half for an average one. From 3 to 100 reward models do equally well by it
+(``docs/collect/targets.md``)."""
 ROUNDS = 500
 TOLERANCE = 1e-6
 MIRROR_L = np.array([1, 0, 2])
@@ -94,13 +95,19 @@ def _confusion(
     counts_WKL = np.zeros((votes.raters, 2, 3))
     for k in (0, 1):
         straight_N = truth_NK[:, k] * (1 - order_NK[:, k])
-        np.add.at(counts_WKL, (votes.raters_N, k, votes.labels_N), straight_N)
+        counts_WKL[:, k] += _by_answer(votes, votes.labels_N, straight_N)
         turned_N = truth_NK[:, k] * order_NK[:, k]
-        np.add.at(counts_WKL, (votes.raters_N, 1 - k, MIRROR_L[votes.labels_N]), turned_N)
+        counts_WKL[:, 1 - k] += _by_answer(votes, MIRROR_L[votes.labels_N], turned_N)
     pooled_KL = counts_WKL.sum(0) + _HALF_RIGHT_KL
     prior_KL = strength * pooled_KL / pooled_KL.sum(1, keepdims=True)
     found_WKL = counts_WKL + prior_KL
     return found_WKL / found_WKL.sum(2, keepdims=True)
+
+
+def _by_answer(votes: Votes, labels_N: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
+    """The weight of each rater's answers, [W, L]."""
+    cells_N = votes.raters_N * 3 + labels_N
+    return np.bincount(cells_N, weight_N, minlength=votes.raters * 3).reshape(votes.raters, 3)
 
 
 def _likelihood(

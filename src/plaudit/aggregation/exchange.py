@@ -73,7 +73,7 @@ class Taken:
     judgments: int
     new_judgments: int
     unread: Mapping[str, int] = field(default_factory=dict)
-    """What the log has no place for, by name; only ``raw`` and ``columns`` hold it."""
+    """What a judgment has no place for, by name; ``raw`` or ``columns`` hold it, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,11 +114,9 @@ def take_judgments(
         raise ValueError(f"target votes are {target_votes}; expected 1 or more")
     secret = _project(store, project).secret
     reading = Reading(
-        project=project,
-        pseudonym=lambda id: pseudonym(secret, id),
-        trust_order=trust_order,
+        project=project, pseudonym=lambda id: pseudonym(secret, id), trust_order=trust_order,
         choices=choices or ChoiceMap(),
-    )
+    )  # fmt: skip
     entries = read_exchange(path, reading, format)
     judgments = [judgment for entry in entries for judgment in entry.judgments]
     found = _items_of(entries)
@@ -132,12 +130,10 @@ def take_judgments(
 
     receipts = append(store, judgments, also)
     return Taken(
-        items=len(found),
-        new_items=new_items,
-        judgments=len(receipts),
+        items=len(found), new_items=new_items, judgments=len(receipts),
         new_judgments=sum(receipt.is_new for receipt in receipts),
-        unread=dict(Counter(name for entry in entries for name in entry.unread)),
-    )
+        unread=Counter(name for entry in entries for name in entry.unread),
+    )  # fmt: skip
 
 
 def give_judgments(
@@ -159,20 +155,18 @@ def give_judgments(
             is given for votes, of which nothing is made.
     """
     _project(store, project)
-    _check_format(format, targets)
-    if making is not None and targets == "votes":
-        raise ValueError("margins, weighting and scale are of targets; expected majority or soft")
+    _check_format(format, targets, making)
     with store.reading() as connection:
         last_seq = chain_head(connection).seq
     asked = [stored.item for stored in items(store, project)]
     found = list(_judgments(store, project, last_seq, whole=format == "plaudit"))
+    judgments = len(found)
     if targets == "votes":
         rows = write_exchange(_grouped(asked, found), format)
-        values, judgments, losses = rows.values, rows.judgments, dict(rows.losses)
+        values, judgments, losses = rows.values, rows.judgments, rows.losses
     else:
         making = making or Making()
         values, losses = _target_rows(asked, found, targets, format, making)
-        judgments = len(found)
     if not values:
         lost = ", ".join(f"{name}: {n}" for name, n in losses.items()) or "no judgments"
         raise ValueError(f"project {project}: nothing can be written as {format} ({lost})")
@@ -202,9 +196,11 @@ def _project(store: Store, id: str) -> StoredProject:
     return found
 
 
-def _check_format(format: str, targets: Targets) -> None:
+def _check_format(format: str, targets: Targets, making: Making | None) -> None:
     if targets not in get_args(Targets):
         raise ValueError(f"targets: {targets}; expected {', '.join(get_args(Targets))}")
+    if making is not None and targets == "votes":
+        raise ValueError("margins, weighting and scale are of targets; expected majority or soft")
     known = EXCHANGE_FORMATS if targets == "votes" else get_args(Shape)
     if format not in known:
         raise ValueError(

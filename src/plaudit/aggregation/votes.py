@@ -173,31 +173,50 @@ def _ballot(
 ) -> Ballot:
     units = tuple(Unit(item.id, parts) for item in items for parts in units_of(item))
     number = {unit: i for i, unit in enumerate(units)}
-    raters: dict[str, Rater] = {}
-    rows: list[tuple[int, int, int, float, int, bool, float]] = []
-    places = {}
-    for judgment in judgments:
-        for said in said_by(judgment.answer):
-            place = places.setdefault(judgment.rater.id, len(places))
-            raters.setdefault(judgment.rater.id, judgment.rater)
-            unit = _known_unit(number, judgment, said.parts)
-            order = turned(judgment, said.parts)
-            seconds = np.nan if judgment.active_seconds is None else judgment.active_seconds
-            rows.append((unit, place, said.label, order, said.strength, said.both_bad, seconds))
-    columns = [np.array(c) for c in zip(*rows, strict=True)] or [np.zeros(0)] * 7
-    sizes = {"items": len(units), "raters": len(raters), "labels": labels}
-    cast = dict(zip(("items_N", "raters_N", "labels_N"), columns[:3], strict=True))
+    raters = {judgment.rater.id: judgment.rater for judgment in judgments}
+    cast = list(_cast(judgments, number, said_by))
+    place = {id: w for w, id in enumerate(dict.fromkeys(vote.rater for vote in cast))}
+    votes = Votes(
+        items_N=np.array([vote.unit for vote in cast], np.intp),
+        raters_N=np.array([place[vote.rater] for vote in cast], np.intp),
+        labels_N=np.array([vote.said.label for vote in cast], np.intp),
+        items=len(units),
+        raters=len(place),
+        labels=labels,
+    )
     return Ballot(
         units=units,
-        raters=tuple(raters.values()),
-        votes=Votes(**cast, **sizes) if rows else None,
-        turned_N=columns[3].astype(float),
-        strength_N=columns[4].astype(float),
-        both_bad_N=columns[5].astype(bool),
-        seconds_N=columns[6].astype(float),
+        raters=tuple(raters[id] for id in place),
+        votes=votes if cast else None,
+        turned_N=np.array([vote.turned for vote in cast], float),
+        strength_N=np.array([vote.said.strength for vote in cast], float),
+        both_bad_N=np.array([vote.said.both_bad for vote in cast], bool),
+        seconds_N=np.array([vote.seconds for vote in cast], float),
         longer_I=_longer(items, units),
         known_I=_known(number, settled(items, judgments), said_by),
     )
+
+
+class _Vote(NamedTuple):
+    """One answer about one unit."""
+
+    unit: int
+    rater: str
+    said: Said
+    turned: float
+    seconds: float
+
+
+def _cast(
+    judgments: Iterable[Judgment],
+    number: Mapping[Unit, int],
+    said_by: Callable[[Answer], Iterable[Said]],
+) -> Iterator[_Vote]:
+    for judgment in judgments:
+        seconds = np.nan if judgment.active_seconds is None else judgment.active_seconds
+        for said in said_by(judgment.answer):
+            unit = _known_unit(number, judgment, said.parts)
+            yield _Vote(unit, judgment.rater.id, said, turned(judgment, said.parts), seconds)
 
 
 def _longer(items: Sequence[Item], units: Sequence[Unit]) -> np.ndarray:

@@ -47,7 +47,7 @@ def import_judgments(
         )  # fmt: skip
     typer.echo(f"{taken.new_judgments} new of {taken.judgments} judgments, "
                f"{taken.new_items} new of {taken.items} items")  # fmt: skip
-    _account("read, but only kept as it stood", taken.unread)
+    _account("found, but no part of a judgment", taken.unread)
 
 
 def export_judgments(

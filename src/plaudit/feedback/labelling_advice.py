@@ -21,10 +21,10 @@ def _of_consensus(plan: LabellingPlan, found: Sequence[Prediction]) -> str:
     if planned.consensus_accuracy.point >= aim:
         return ""
     enough = [one for one in found if one.consensus_accuracy.point >= aim]
-    told = f"consensus: overlap {planned.overlap} gives {planned.consensus_accuracy.point:.3f}, "
+    told = f"consensus: overlap {planned.overlap} gives {planned.consensus_accuracy.point:.3f}; "
     if not enough:
         return (
-            f"{told}and no overlap tried reaches {aim}: more overlap is not enough; look for "
+            f"{told}no overlap tried reaches {aim}: more overlap is not enough; look for "
             "raters with less noise, clearer guidelines, or pairs that differ more"
         )
     cheapest = min(enough, key=lambda one: one.votes_per_pair)

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import ndtr, ndtri, owens_t
 
 from plaudit.feedback.simulation import RaterKind
@@ -109,7 +109,10 @@ def _correlation(agreement: float, band: float) -> float:
         return low
     if agreement >= agreement_of_correlation(high, band):
         return high
-    return float(brentq(lambda r: agreement_of_correlation(r, band) - agreement, low, high))
+    found = root_scalar(
+        lambda r: agreement_of_correlation(r, band) - agreement, bracket=(low, high)
+    )
+    return float(found.root)
 
 
 def _noise(correlation: float, gap: float) -> float:

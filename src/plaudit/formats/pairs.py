@@ -13,7 +13,7 @@ from plaudit.formats.messages import shown
 from plaudit.formats.portions import conversation_key
 from plaudit.records import Judged, Messages, Preference, Prompt, Response, Text
 
-PAIR_COLUMNS = ("prompt", "chosen", "rejected", "margin", "probability")
+PAIR_COLUMNS = ("prompt", "chosen", "rejected", "margin", "probability", "weight")
 _UNSUPPORTED = ("tools", "chat_template_kwargs", "image", "images", "video", "videos", "audio")
 
 
@@ -28,18 +28,25 @@ def make_prompt(row: Row, content: Text, columns: dict[str, JsonValue] | None = 
 
 
 def make_pair(row: Row, prompt: Prompt, *, chosen: Text, rejected: Text) -> Judged:
-    """The chosen side over the rejected: by what margin, and how surely.
+    """The chosen side over the rejected: by what margin, how surely, and how much it counts.
 
     Raises:
-        ValueError: the margin is not a finite number, or the probability not one from 0 to 1.
+        ValueError: the margin is not a finite number, the probability not one from 0 to 1, or the
+            weight not above 0.
     """
     margin, probability = _number(row, "margin", 0.0), _number(row, "probability", 1.0)
     if not 0 <= probability <= 1:
         row.fail(f"probability is {probability:g}", "0 to 1, that chosen is the better one")
+    weight = _number(row, "weight", 1.0)
+    if weight <= 0:
+        row.fail(f"weight is {weight:g}", "a number above 0, how much the pair counts")
+    preference = Preference(
+        better=0, worse=1, margin=margin, probability=probability, weight=weight
+    )
     return Judged(
         prompt=prompt,
         responses=(Response(content=chosen), Response(content=rejected)),
-        preferences=(Preference(better=0, worse=1, margin=margin, probability=probability),),
+        preferences=(preference,),
     )
 
 

@@ -4,8 +4,8 @@
 - prompt only: ``{"prompt"}``
 - prompt and completion: ``{"prompt", "completion"}``
 - preference: ``{"prompt", "chosen", "rejected"}``, or ``{"chosen", "rejected"}`` that both begin
-  with the prompt; perhaps with ``"margin"`` (by how much chosen is better) and ``"probability"``
-  (that it is; no type of TRL's has it)
+  with the prompt; perhaps with ``"margin"`` (by how much chosen is better), ``"probability"``
+  (that it is) and ``"weight"`` (how much the pair counts; no type of TRL's has these two)
 - unpaired preference: ``{"prompt", "completion", "label": true}``
 - stepwise supervision: ``{"prompt", "completions": ["...", ...], "labels": [true, ...]}``
 

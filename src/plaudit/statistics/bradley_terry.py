@@ -23,6 +23,7 @@ from plaudit.statistics.intervals import normal_quantile
 from plaudit.statistics.votes import Floats, Integers
 from plaudit.statistics.win_rate import fit_logistic
 
+Booleans = NDArray[np.bool_]
 PRIOR_PRECISION = 1e-3
 """Of a score: a standard deviation of 32 logits. An item that won all of 10 comparisons is put
 about 7 logits ahead; one with 100 of mixed outcome is moved by a ten-thousandth of its score."""
@@ -43,7 +44,7 @@ class Leaderboard:
     """1 + the number of items that are surely better: whose low end is above this one's high."""
     effects_F: Floats
     """Of the covariates, in logits a unit."""
-    undetermined_I: NDArray[np.bool_]
+    undetermined_I: Booleans
     """Items that never both won and lost against the main group, by whatever path."""
     warnings: tuple[str, ...]
 
@@ -84,10 +85,8 @@ def bradley_terry(
         found_T, data, design_NT, weights, ridge_T, _clusters(clusters_N, len(data))
     )
     covariance_TT = centre_TT @ robust_TT @ centre_TT.T
-    by_model_T = np.diag(centre_TT @ model_TT @ centre_TT.T)
-    variance_I = np.diag(covariance_TT)[: data.items].copy()
-    variance_I[undetermined_I] = np.maximum(variance_I, by_model_T[: data.items])[undetermined_I]
-    half_I = normal_quantile(confidence) * np.sqrt(variance_I)
+    by_model_TT = centre_TT @ model_TT @ centre_TT.T
+    half_I = _half_widths(covariance_TT, by_model_TT, undetermined_I, confidence)
     centred_T = centre_TT @ found_T
     scores_I = centred_T[: data.items]
     return Leaderboard(
@@ -214,7 +213,17 @@ def _covariances(
     return inverse_TT @ meat_TT @ inverse_TT, inverse_TT
 
 
-def _centring(undetermined_I: NDArray[np.bool_], size: int) -> Floats:
+def _half_widths(
+    covariance_TT: Floats, by_model_TT: Floats, undetermined_I: Booleans, confidence: float
+) -> Floats:
+    """Of the scores' intervals; where nothing is determined, the larger of the two variances."""
+    items = len(undetermined_I)
+    variance_I, by_model_I = np.diag(covariance_TT)[:items], np.diag(by_model_TT)[:items]
+    larger_I = np.maximum(variance_I, by_model_I)
+    return normal_quantile(confidence) * np.sqrt(np.where(undetermined_I, larger_I, variance_I))
+
+
+def _centring(undetermined_I: Booleans, size: int) -> Floats:
     """The matrix that takes the mean score of the determined items from all scores, [T, T]."""
     matrix_TT = np.eye(size)
     determined_I = ~undetermined_I
@@ -262,7 +271,7 @@ def _weights(weights_N: ArrayLike | None, size: int) -> Floats:
     return weights
 
 
-def _undetermined(data: Comparisons) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+def _undetermined(data: Comparisons) -> tuple[Booleans, tuple[str, ...]]:
     """Items outside the largest group in which everyone can be reached by wins (Ford 1957)."""
     i_won_N, j_won_N = data.won_N > 0, data.won_N < 1
     winner = np.concatenate([data.i_N[i_won_N], data.j_N[j_won_N]])

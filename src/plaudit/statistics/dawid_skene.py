@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from plaudit.statistics.expectation import MAX_ITERATIONS, iterate, label_prior
@@ -24,6 +25,7 @@ ACCURACY_PRIOR = (4.0, 2.0)
 STRENGTHS = tuple(float(2 ** (e / 2)) for e in range(17))
 """1 to 256 votes: how much the pooled confusion's row may count in a rater's own."""
 STRENGTH_ROUNDS = 6
+STRENGTH_ITERATIONS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,8 +112,8 @@ def dawid_skene(
     / (n_w[k] + s)`` with ``n_w[k, l] = sum_i T_i(k) 1[l_iw = l]``, ``P`` the pooled confusion
     (itself with one right and one even vote in each row) and ``s`` the ``strength`` (Dawid & Skene
     1979; the hierarchy as in Paun et al. 2018). A rater of few votes is thus taken for an average
-    one. Where no strength is given it is estimated: fit, take the ``s`` under which the raters'
-    counts are likeliest (``likeliest_strength``), and fit again until it stays.
+    one. Where no strength is given it is estimated: fit a little, take the ``s`` under which the
+    raters' counts are likeliest (``likeliest_strength``) until it stays, and fit on.
 
     Raises:
         ValueError: fewer than two labels, or a strength that is not positive.
@@ -119,13 +121,14 @@ def dawid_skene(
     if strength is not None:
         _positive("strength", strength)
         return _with_strength(votes, gold_I, strength, max_iterations)
-    found = _with_strength(votes, gold_I, STRENGTHS[len(STRENGTHS) // 2], max_iterations)
+    given_IC = votes.given_IC()
+    start = _with_strength(votes, gold_I, STRENGTHS[len(STRENGTHS) // 2], STRENGTH_ITERATIONS)
     for _ in range(STRENGTH_ROUNDS):
-        likeliest = likeliest_strength(confusion_counts(votes, found.posterior_IK))
-        if likeliest == found.strength:
+        likeliest = likeliest_strength(confusion_counts(given_IC, start.posterior_IK))
+        if likeliest == start.strength:
             break
-        found = _with_strength(votes, gold_I, likeliest, max_iterations, found.posterior_IK)
-    return found
+        start = _with_strength(votes, gold_I, likeliest, STRENGTH_ITERATIONS, start.posterior_IK)
+    return _with_strength(votes, gold_I, start.strength, max_iterations, start.posterior_IK)
 
 
 def _with_strength(
@@ -135,8 +138,10 @@ def _with_strength(
     max_iterations: int,
     start_IK: Floats | None = None,
 ) -> DawidSkene:
+    given_IC = votes.given_IC()
+
     def maximise(posterior_IK: Floats, _: object) -> tuple[Floats, Floats]:
-        counts_WKK = confusion_counts(votes, posterior_IK)
+        counts_WKK = confusion_counts(given_IC, posterior_IK)
         pooled_KK = pooled_confusion(counts_WKK)
         total_WK1 = counts_WKK.sum(axis=2, keepdims=True)
         confusion_WKK = (counts_WKK + strength * pooled_KK) / (total_WK1 + strength)
@@ -144,7 +149,7 @@ def _with_strength(
 
     def expect(parameters: tuple[Floats, Floats]) -> Floats:
         confusion_WKK, prior_K = parameters
-        return np.log(prior_K) + label_evidence(votes, np.log(confusion_WKK))
+        return np.log(prior_K) + label_evidence(given_IC, np.log(confusion_WKK))
 
     found = iterate(votes, gold_I, maximise, expect, max_iterations, start_IK)
     return DawidSkene(
@@ -174,12 +179,13 @@ def likeliest_strength(counts_WKK: Floats) -> float:
     return max(STRENGTHS, key=log_likelihood)
 
 
-def confusion_counts(votes: Votes, posterior_IK: Floats) -> Floats:
-    """``n_w[k, l]``: the expected number of a rater's labels ``l`` where the truth is ``k``."""
-    size = votes.raters * votes.labels
-    cells_N = votes.raters_N * votes.labels + votes.labels_N
-    found = [sums(cells_N, posterior_IK[votes.items_N, k], size) for k in range(votes.labels)]
-    return np.stack([f.reshape(votes.raters, votes.labels) for f in found], axis=1)
+def confusion_counts(given_IC: csr_array, posterior_IK: Floats) -> Floats:
+    """``n_w[k, l]``: the expected number of a rater's labels ``l`` where the truth is ``k``.
+
+    ``given_IC`` is ``Votes.given_IC()``: one sparse product, where votes are in millions.
+    """
+    labels = posterior_IK.shape[1]
+    return (given_IC.T @ posterior_IK).reshape(-1, labels, labels).transpose(0, 2, 1)
 
 
 def pooled_confusion(counts_WKK: Floats) -> Floats:
@@ -189,13 +195,10 @@ def pooled_confusion(counts_WKK: Floats) -> Floats:
     return counts_KK / counts_KK.sum(axis=1, keepdims=True)
 
 
-def label_evidence(votes: Votes, log_confusion_WKK: Floats) -> Floats:
+def label_evidence(given_IC: csr_array, log_confusion_WKK: Floats) -> Floats:
     """``sum_w log C_w[k, l_iw]``, [I, K]: what the votes on each item say of each label."""
-    columns = [
-        sums(votes.items_N, log_confusion_WKK[votes.raters_N, k, votes.labels_N], votes.items)
-        for k in range(votes.labels)
-    ]
-    return np.stack(columns, axis=1)
+    labels = log_confusion_WKK.shape[1]
+    return given_IC @ log_confusion_WKK.transpose(0, 2, 1).reshape(-1, labels)
 
 
 def _positive(name: str, *values: float) -> tuple[float, ...]:

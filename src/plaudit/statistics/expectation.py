@@ -17,9 +17,9 @@ from scipy.special import logsumexp
 from plaudit.statistics.majority import clamped, normalised
 from plaudit.statistics.votes import Floats, Integers, Votes, gold_labels, sums
 
-MAX_ITERATIONS = 500
-TOLERANCE = 1e-6
-"""Iteration stops when no posterior moves by more."""
+MAX_ITERATIONS = 300
+TOLERANCE = 1e-4
+"""Iteration stops when no posterior moves by more: far less than votes leave in doubt."""
 LABEL_PRIOR = 1.0
 """A pseudo-count of each label among the items."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plaudit.statistics.votes import Floats, Votes, sums
+from plaudit.statistics.votes import Floats, Integers, Votes, sums
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +49,20 @@ def patterns(counts_PK: ArrayLike, items_P: ArrayLike | None = None) -> Patterns
     for name, values in (("label counts", counts), ("numbers of items", items)):
         if not (np.isfinite(values) & (values >= 0) & (values == np.floor(values))).all():
             raise ValueError(f"{name} are not all whole numbers from 0; expected counts")
-    counts_UK, at_P = np.unique(counts, axis=0, return_inverse=True)
-    merged_U = sums(at_P.reshape(-1), items, len(counts_UK))
-    return Patterns(counts_PK=counts_UK, items_P=merged_U)
+    _, first_U, at_P = np.unique(_codes(counts), return_index=True, return_inverse=True)
+    merged_U = sums(at_P.reshape(-1), items, len(first_U))
+    return Patterns(counts_PK=counts[first_U], items_P=merged_U)
 
 
 def patterns_of(votes: Votes) -> Patterns:
     """The patterns of votes; items without any make one of zeros."""
     return patterns(votes.counts_IK())
+
+
+def _codes(counts_PK: Floats) -> Integers:
+    """A number for each row, the same for equal rows: label by label, renumbered as it goes."""
+    code_P = np.zeros(len(counts_PK), dtype=np.intp)
+    for count_P in counts_PK.T:
+        base = int(count_P.max(initial=0)) + 1
+        code_P = np.unique(code_P * base + count_P.astype(np.intp), return_inverse=True)[1]
+    return code_P.reshape(-1)

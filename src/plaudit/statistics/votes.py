@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -43,6 +44,12 @@ class Votes:
         cells_N = self.items_N * self.labels + self.labels_N
         weights = np.ones(len(self)) if weights_N is None else weights_N
         return sums(cells_N, weights, self.items * self.labels).reshape(self.items, self.labels)
+
+    def given_IC(self) -> csr_array:
+        """How often each item was given what by whom, [I, W K]: label l of rater w at w K + l."""
+        cells_N = self.raters_N * self.labels + self.labels_N
+        shape = (self.items, self.raters * self.labels)
+        return csr_array((np.ones(len(self)), (self.items_N, cells_N)), shape=shape)
 
     def chosen(self, kept_N: NDArray[np.bool_]) -> Votes:
         """The votes that are kept, under the same numbers."""

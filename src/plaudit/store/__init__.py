@@ -33,7 +33,6 @@ from plaudit.store.projects import (
 )
 from plaudit.store.tallies import catch_up, rebuild_tallies
 from plaudit.store.tally_reading import (
-    Disputed,
     Pattern,
     RaterTally,
     most_disputed,
@@ -47,7 +46,6 @@ from plaudit.store.writer import Writer
 
 __all__ = [
     "Also",
-    "Disputed",
     "Erased",
     "Event",
     "ExportLineage",

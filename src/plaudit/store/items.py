@@ -31,7 +31,8 @@ class StoredItem:
     is_open: bool
     """Whether it wants more votes."""
     disagreement: float
-    """How far its votes lie apart, 0 to 1, as the application that collects them says."""
+    """Share of the pairs of raters who answered it differently, strength aside: a tally, which
+    follows the votes within a second or so."""
 
 
 def add_items(store: Store, project: str, items: Iterable[Item], target_votes: int) -> int:

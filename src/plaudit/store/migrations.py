@@ -16,7 +16,6 @@ _TALLIES = (
     schema.vote,
     schema.rater_tally,
     schema.pattern_tally,
-    schema.item_tally,
 )
 
 

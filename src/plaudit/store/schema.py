@@ -62,7 +62,7 @@ item = Table(
     Column("target_votes", Integer, nullable=False),  # rises where votes disagree
     Column("votes", Integer, nullable=False, default=0),  # that stand, without skips
     Column("is_open", Boolean, nullable=False, default=True),  # wants more votes
-    Column("disagreement", Float, nullable=False, default=0.0),  # 0 all alike, to 1
+    Column("disagreement", Float, nullable=False, default=0.0),  # 0 all alike, to 1; a tally
     UniqueConstraint("project", "id"),
 )
 Index(
@@ -237,12 +237,3 @@ pattern_tally = Table(
     Column("pattern", String, primary_key=True),  # {"-1":2,"2":1}: how many gave which label
     Column("units", BigInteger, nullable=False),  # items, or their candidates or steps
 )
-
-item_tally = Table(
-    "item_tally",
-    METADATA,
-    Column("project", String, primary_key=True),
-    Column("item", String, primary_key=True),
-    Column("differing", Float, nullable=False),  # share of pairs of votes, above 0
-)
-Index("item_tally_order", item_tally.c.project, item_tally.c.differing.desc(), item_tally.c.item)

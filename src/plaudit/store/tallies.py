@@ -29,7 +29,7 @@ from plaudit.store.tally_rows import (
     items_at,
     places_of,
     seqs_of,
-    set_differing,
+    set_disagreement,
     set_folded_seq,
     suspensions,
     votes_at,
@@ -38,7 +38,7 @@ from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, wr
 
 _AT_ONCE = 1000
 _MADE_FROM_THE_LOG = (
-    schema.vote, schema.tally_mark, schema.tally_suspended, schema.item_tally, *TABLES.values(),
+    schema.vote, schema.tally_mark, schema.tally_suspended, *TABLES.values(),
 )  # fmt: skip
 
 
@@ -75,6 +75,7 @@ def rebuild_tallies(store: Store) -> None:
     with store.appending() as connection:
         for table in _MADE_FROM_THE_LOG:
             connection.execute(table.delete())
+        connection.execute(schema.item.update().values(disagreement=0.0))
     catch_up(store)
 
 
@@ -151,7 +152,7 @@ def _recount(
             difference[place[0], cell] -= many
         shares[place] = differing(new, are)
     add_difference(connection, {key: many for key, many in difference.items() if many})
-    set_differing(connection, shares)
+    set_disagreement(connection, shares)
 
 
 def _follow_suspensions(connection: Connection) -> None:

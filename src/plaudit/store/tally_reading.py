@@ -46,15 +46,6 @@ class Pattern:
     units: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disputed:
-    """An item whose votes differ."""
-
-    item: StoredItem
-    differing: float
-    """Share of the pairs of raters who answered it differently, strength aside."""
-
-
 def rater_tallies(
     store: Store, project: str, question: str | None = None
 ) -> tuple[RaterTally, ...]:
@@ -137,13 +128,14 @@ def patterns_by_day(
     return found
 
 
-def most_disputed(store: Store, project: str, limit: int, offset: int = 0) -> tuple[Disputed, ...]:
+def most_disputed(
+    store: Store, project: str, limit: int, offset: int = 0
+) -> tuple[StoredItem, ...]:
     """Items whose votes differ, those first whose votes differ most."""
     catch_up(store)
-    item, tally = schema.item, schema.item_tally
-    is_same = (tally.c.project == item.c.project) & (tally.c.item == item.c.id)
-    query = select(item, tally.c.differing).join(tally, is_same).where(tally.c.project == project)
-    ordered = query.order_by(tally.c.differing.desc(), tally.c.item)
+    table = schema.item
+    query = select(table).where(table.c.project == project, table.c.disagreement > 0)
+    ordered = query.order_by(table.c.disagreement.desc(), table.c.number)
     with store.reading() as connection:
         rows = connection.execute(ordered.limit(limit).offset(offset)).all()
-    return tuple(Disputed(item=stored_item(row), differing=row.differing) for row in rows)
+    return tuple(stored_item(row) for row in rows)

@@ -30,17 +30,22 @@ _ROWS_A_STATEMENT = 500
 _MARK = "votes"
 
 
-def set_differing(connection: Connection, shares: Mapping[Place, float]) -> None:
-    """Of each item, how much its votes differ; those whose votes do not have no row."""
-    table = schema.item_tally
-    for project, ids in _by_project(shares):
-        connection.execute(table.delete().where(table.c.project == project, table.c.item.in_(ids)))
+def set_disagreement(connection: Connection, shares: Mapping[Place, float]) -> None:
+    """Of each item, how much its votes differ."""
     rows = [
-        {"project": project, "item": item, "differing": share}
+        {"of_project": project, "of_id": item, "share": share}
         for (project, item), share in shares.items()
-        if share
     ]
-    insert_rows(connection, table, rows)
+    of_item = "item.project = {0}of_project AND item.id = {0}of_id"
+    if rows and connection.dialect.name == "sqlite":
+        update = f"UPDATE item SET disagreement = :share WHERE {of_item.format(':')}"
+        connection.execute(text(update), rows)
+    elif rows:
+        shape = "of_project text, of_id text, share float"
+        sent = f"json_to_recordset(CAST(:sent AS json)) AS sent({shape})"
+        set_share = f"UPDATE item SET disagreement = sent.share FROM {sent}"
+        update = f"{set_share} WHERE {of_item.format('sent.')}"
+        connection.execute(text(update), {"sent": json.dumps(rows)})
 
 
 def add_difference(connection: Connection, difference: Mapping[tuple[str, Cell], int]) -> None:

@@ -23,6 +23,8 @@ from plaudit.judgments import Answer, Judgment, Labelled, Pairwise, Ranked, Rate
 Kind = Literal["pairwise", "choice", "ranking", "rating", "text", "number", "other"]
 EXPECTED = "one pairwise, ranking, rating, choice or text control with an answer"
 _OVERALL = ("rating", "overall")
+_RESPONSES = ("response", "answer", "completion", "correction")
+_TEXTS = (*_RESPONSES, "rationale", "why", "reason", "explanation", "comment")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +99,7 @@ def hear(row: Row, controls: Sequence[Control], count: int, choices: ChoiceMap) 
 def bare(name: str, value: str, choices: ChoiceMap) -> Control:
     """A string of which the source does not say whether it was chosen or written."""
     known = name in ("label", "flags", "strength", *choices.controls)
-    if known or choices.preference(value):
+    if known or (name not in _TEXTS and choices.preference(value)):
         return Control(name=name, kind="choice", value=[value])
     return Control(name=name, kind="text", value=value)
 
@@ -111,7 +113,7 @@ def refuse_bare(row: Row, heard: Heard, controls: Sequence[Control], expected: s
     if not isinstance(heard.answer, Written):
         return
     name = next(c.name for c in controls if c.kind == "text")
-    if name not in ("response", "answer", "completion", "correction"):
+    if name not in _RESPONSES:
         row.fail(f"{name} is a string, and may be a label or a text", expected)
 
 
@@ -185,7 +187,7 @@ def _compared(
     row: Row, left: list[Control], count: int, choices: ChoiceMap, strength: int | None
 ) -> Answer | None:
     """The first comparison, preference in words or ranking; taken out of ``left``."""
-    for control in list(left):
+    for control in sorted(left, key=lambda control: _precedence(control, choices)):
         answer: Answer | None = None
         match control.kind, control.value:
             case "pairwise", "left":
@@ -206,6 +208,13 @@ def _compared(
                 return Pairwise(strength=strength if answer.strength > 0 else -strength)
             return answer
     return None
+
+
+def _precedence(control: Control, choices: ChoiceMap) -> int:
+    """Words that could be a preference are one only where nothing says it plainly."""
+    if control.kind == "choice":
+        return 2 if control.name in choices.controls else 3
+    return 0 if control.kind == "pairwise" else 1
 
 
 def ranked(ranks: Sequence[int]) -> Pairwise | Ranked:

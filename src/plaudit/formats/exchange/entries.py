@@ -72,7 +72,7 @@ class Entry:
     item: Item
     judgments: tuple[Judgment, ...] = ()
     unread: tuple[str, ...] = ()
-    """What only ``raw`` or ``columns`` hold, because a judgment has no place for it."""
+    """What a judgment has no place for: ``raw`` or ``columns`` hold it, or it is left out."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Of raters, by id, as the source names them."""
     where: str = ""

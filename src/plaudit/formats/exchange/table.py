@@ -72,7 +72,7 @@ EXCHANGE_FORMATS: dict[str, ExchangeFormat] = {
         read=label_studio_min.read,
         write=label_studio_min.write,
         keeps="criteria, confidence, rationale, flags, time, seconds",
-        loses="as label_studio; also skips, judges, labels and demonstrations",
+        loses="as label_studio; also skips and judges",
         may_lose_ranks=("ranking",),
     ),
     "argilla": ExchangeFormat(
