@@ -4,7 +4,7 @@ Made from the store's tallies of patterns (how many units got which counts of la
 takes as long at five million judgments as at five thousand. A unit is what one label is about: the
 pair, a candidate, a step.
 
-Shapes: R rows of the tallies, K labels.
+Shapes: R rows of the tallies, P different patterns, K labels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from plaudit.store.votes import nominal
 Level = Literal["nominal", "ordinal", "interval"]
 DAY_SECONDS = 86400
 MOST_PARTS = 12
-RESAMPLES, RESAMPLES_OF_PARTS = 1000, 300
+RESAMPLES, RESAMPLES_OF_PARTS = 1000, 200
 FEWEST_UNITS = 10
 """With fewer units that have two votes an interval would be make-believe."""
 
@@ -192,16 +192,18 @@ def _of(scale: _Scale, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
 
 
 def _board(scale: _Scale, rows: Sequence[Row[Any]]) -> Board:
-    counts_of = {row.pattern: _counts(scale, row.pattern) for row in rows}
-    labels = _in_order(scale, {label for counts in counts_of.values() for label in counts})
-    vectors = {
-        pattern: [counts.get(label, 0) for label in labels] for pattern, counts in counts_of.items()
-    }
-    counts_RK = np.array([vectors[row.pattern] for row in rows])
+    names = sorted({row.pattern for row in rows})
+    counts = [_counts(scale, name) for name in names]
+    labels = _in_order(scale, {label for found in counts for label in found})
+    counts_PK = np.array([[found.get(label, 0) for label in labels] for found in counts])
+    place = {name: number for number, name in enumerate(names)}
+    pattern_R = np.array([place[row.pattern] for row in rows])
     units_R = np.array([row.units for row in rows])
 
     def part(kept: Sequence[int], resamples: int = RESAMPLES_OF_PARTS) -> Agreement:
-        found = patterns(counts_RK[list(kept)], units_R[list(kept)])
+        chosen = np.asarray(kept)
+        units_P = np.bincount(pattern_R[chosen], units_R[chosen], minlength=len(names))
+        found = patterns(counts_PK[units_P > 0], units_P[units_P > 0])
         return agreement_of(found, scale.level, _values(labels), resamples)
 
     return Board(

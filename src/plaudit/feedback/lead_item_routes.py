@@ -117,7 +117,7 @@ def list_items(
     question: Annotated[str, Query(max_length=200)] = "",
     stratum: Annotated[str | None, Query(max_length=200)] = None,
     settled: bool | None = None,
-    offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ItemPage:
     """Items: those that raters differ on, the most disputed first; or all, as they were added."""
