@@ -101,7 +101,6 @@ app.command("plan")(plan_recipe)
 app.command("init")(init)
 app.command("collect")(collect)
 app.add_typer(feedback.app)
-app.command("collect")(collect)
 
 
 @app.callback(invoke_without_command=True)
