@@ -9,7 +9,6 @@ import pytest
 
 from plaudit.config import make_config
 from plaudit.feedback.assignment_votes import (
-    disagreement,
     is_in_doubt,
     verdicts_possible,
     votes_needed,
@@ -18,12 +17,7 @@ from plaudit.feedback.project import Adaptive
 from plaudit.feedback.questions import Question
 from plaudit.judgments import (
     Answer,
-    Labelled,
     Pairwise,
-    Ranked,
-    Rated,
-    RedTeamed,
-    Stepped,
     Written,
 )
 
@@ -81,30 +75,6 @@ def test_without_adaptive_overlap_the_base_is_all():
 def test_demonstrations_are_never_in_doubt():
     texts = [Written(text="one"), Written(text="other")]
     assert votes_needed(2, Adaptive(max_votes=5), texts, 2) == 2
-
-
-@pytest.mark.parametrize(
-    ("kind", "answers", "expected"),
-    [
-        ("pairwise", [A], 0.0),
-        ("pairwise", [A, A], 0.0),
-        ("pairwise", [A, B], 1.0),
-        ("pairwise", [A, TIE], 0.5),
-        ("pairwise", [A, A, B], 2 / 3),
-        ("ranking", [Ranked(ranks=(1, 2, 3)), Ranked(ranks=(3, 2, 1))], 1.0),
-        ("ranking", [Ranked(ranks=(1, 2, 3)), Ranked(ranks=(1, 3, 2))], 1 / 3),
-        ("ranking", [Ranked(ranks=(1, 1)), Ranked(ranks=(1, 2))], 0.5),
-        ("rating", [Rated(values=(1.0, 5.0)), Rated(values=(5.0, 5.0))], 0.5),
-        ("rating", [Rated(values=(1.0, None)), Rated(values=(5.0, 2.0))], 1.0),
-        ("red_team", [RedTeamed(severities=(0,)), RedTeamed(severities=(3,))], 0.75),
-        ("steps", [Stepped(labels=("right", "wrong")), Stepped(labels=("right", "right"))], 0.5),
-        ("label", [Labelled(label="a"), Labelled(label="b")], 1.0),
-        ("demonstration", [Written(text="a"), Written(text="b")], 0.0),
-    ],
-)
-def test_the_mean_distance_between_two_answers(kind: str, answers: list[Answer], expected: float):
-    options = {"labels": ["a", "b"]} if kind == "label" else {}
-    assert disagreement(answers, question(kind, **options)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

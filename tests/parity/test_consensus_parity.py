@@ -1,7 +1,8 @@
 """Consensus beside crowd-kit's, where that is installed (it is no dependency of ours).
 
 python -m venv .venv-crowdkit && .venv-crowdkit/bin/pip install crowd-kit==1.4.2 pytest
-PYTHONPATH=src .venv-crowdkit/bin/python -m pytest --noconftest -s -W ignore tests/parity/test_consensus_parity.py
+PYTHONPATH=src .venv-crowdkit/bin/python -m pytest --noconftest -s -W ignore \\
+        tests/parity/test_consensus_parity.py
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from plaudit.feedback.project import Project
 from plaudit.judgments import Judgment, Rater, Withdrawn
 from plaudit.store import Store, StoredItem, Writer, latest_guideline, stored_item
 from plaudit.store.schema import item as item_table
-from plaudit.store.schema import item_tally
 from plaudit.store.schema import judgment as judgment_table
 
 _WAIT_SECONDS = 30.0
@@ -61,9 +60,9 @@ def history(store: Store, project: str, item: str) -> tuple[Said, ...]:
 
 def differing(store: Store, project: str, item: str) -> float:
     """The share of the pairs of raters who answered an item differently; 0 where none did."""
-    here = (item_tally.c.project == project, item_tally.c.item == item)
+    here = (item_table.c.project == project, item_table.c.id == item)
     with store.reading() as connection:
-        return connection.execute(select(item_tally.c.differing).where(*here)).scalar() or 0.0
+        return connection.execute(select(item_table.c.disagreement).where(*here)).scalar() or 0.0
 
 
 def is_settled() -> ColumnElement[bool]:

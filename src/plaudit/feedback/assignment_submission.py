@@ -28,7 +28,7 @@ from plaudit.feedback.assignment_answers import (
     of_places,
 )
 from plaudit.feedback.assignment_policy import rater_key
-from plaudit.feedback.assignment_votes import disagreement, verdicts_possible, votes_needed
+from plaudit.feedback.assignment_votes import verdicts_possible, votes_needed
 from plaudit.feedback.project import Project, project_of
 from plaudit.feedback.questions import Question
 from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
@@ -244,20 +244,15 @@ class _Answered(BaseModel):
 
 
 def _count(connection: Connection, case: _Case, votes: int) -> None:
-    """Votes, wanted votes and disagreement of an item, after an assignment of it was closed."""
-    bodies = table.standing_bodies(connection, case.row.item)
-    answers = [_Answered.model_validate_json(body).answer for body in bodies]
-    possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
-    base = case.project.votes_wanted(case.item.stratum)
-    target = votes_needed(base, case.project.overlap.adaptive, answers, possible)
-    queue.set_votes(
-        connection,
-        case.row.item,
-        votes=votes,
-        target_votes=target,
-        is_open=votes < target and not case.row.is_gold,
-        disagreement=disagreement(answers, case.question),
-    )
+    """Votes of an item and how many are wanted, after an assignment of it was closed."""
+    target = case.project.votes_wanted(case.item.stratum)
+    if (adaptive := case.project.overlap.adaptive) is not None:
+        bodies = table.standing_bodies(connection, case.row.item)
+        answers = [_Answered.model_validate_json(body).answer for body in bodies]
+        possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
+        target = votes_needed(target, adaptive, answers, possible)
+    is_open = votes < target and not case.row.is_gold
+    queue.set_votes(connection, case.row.item, votes=votes, target_votes=target, is_open=is_open)
 
 
 def _sent_before(connection: Connection, judgment: Judgment) -> Receipt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -88,42 +87,3 @@ def verdicts_possible(question: Question, candidates: int, steps: int) -> int:
             return question.scale[1] - question.scale[0] + 1
         case _:
             return max(2, candidates)
-
-
-def disagreement(answers: Sequence[Answer], question: Question) -> float:
-    """The mean distance between two answers, 0 all alike to 1; 0 for fewer than two."""
-    pairs = list(itertools.combinations(answers, 2))
-    distances = [_distance(a, b, question) for a, b in pairs]
-    return math.fsum(distances) / len(distances) if distances else 0.0
-
-
-def _distance(a: Answer, b: Answer, question: Question) -> float:
-    match a, b:
-        case Pairwise(), Pairwise():
-            verdicts = [(one.strength > 0) - (one.strength < 0) for one in (a, b)]
-            return abs(verdicts[0] - verdicts[1]) / 2
-        case Ranked(), Ranked():
-            return _kendall_distance(a.ranks, b.ranks)
-        case Rated(), Rated():
-            return _mean_gap(a.values, b.values, question.scale[1] - question.scale[0])
-        case RedTeamed(), RedTeamed():
-            return _mean_gap(a.severities, b.severities, 4)
-        case Stepped(), Stepped():
-            known = [x != y for x, y in zip(a.labels, b.labels, strict=True) if x and y]
-            return sum(known) / len(known) if known else 0.0
-        case _:
-            return float(verdict_of(a) != verdict_of(b))
-
-
-def _kendall_distance(a: Sequence[int], b: Sequence[int]) -> float:
-    """The share of pairs of candidates in another order; tied in one of them counts half."""
-    pairs = list(itertools.combinations(range(len(a)), 2))
-    signs = [[(ranks[i] > ranks[j]) - (ranks[i] < ranks[j]) for ranks in (a, b)] for i, j in pairs]
-    return sum(abs(x - y) for x, y in signs) / (2 * len(pairs))
-
-
-def _mean_gap(a: Sequence[float | None], b: Sequence[float | None], widest: float) -> float:
-    gaps = [
-        abs(x - y) / widest for x, y in zip(a, b, strict=True) if x is not None and y is not None
-    ]
-    return sum(gaps) / len(gaps) if gaps else 0.0

@@ -24,7 +24,6 @@ from plaudit.judgments import Answer, Item
 from plaudit.store import Store, StoredItem, catch_up, get_project, people, stored_item
 from plaudit.store.people import reaches
 from plaudit.store.schema import item as table
-from plaudit.store.schema import item_tally
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"])
 Adjudicator = Annotated[Signed, Depends(require("adjudicator"))]
@@ -127,7 +126,9 @@ def list_items(
     with store.reading() as connection:
         found = list(connection.execute(rows))
     return ItemPage(
-        items=[ItemRow(**_row(stored_item(r), r.is_settled, r.differing)) for r in found[:limit]],
+        items=[
+            ItemRow(**_row(stored_item(r), r.is_settled, r.disagreement)) for r in found[:limit]
+        ],
         offset=offset,
         has_more=len(found) > limit,
     )
@@ -180,15 +181,13 @@ def project_here(store: Store, project: str) -> Project:
 def _rows(
     project: str, sort: str, question: str, stratum: str | None, settled: bool | None
 ) -> Select[Any]:
-    is_settled, differing = adjudication.is_settled(), item_tally.c.differing
-    same = (item_tally.c.project == table.c.project) & (item_tally.c.item == table.c.id)
-    rows = select(table, is_settled.label("is_settled"), differing)
+    is_settled, here = adjudication.is_settled(), table.c.project == project
+    rows = select(table, is_settled.label("is_settled"))
     if sort == "disagreement":
-        here = item_tally.c.project == project
-        rows = rows.join(item_tally, same).order_by(differing.desc(), item_tally.c.item)
+        rows = rows.order_by(table.c.disagreement.desc(), table.c.number)
+        here &= table.c.disagreement > 0
     else:
-        here = table.c.project == project
-        rows = rows.outerjoin(item_tally, same).order_by(table.c.number)
+        rows = rows.order_by(table.c.number)
     if question:
         here &= table.c.question == question
     if stratum is not None:
@@ -198,12 +197,12 @@ def _rows(
     return rows.where(here)
 
 
-def _row(found: StoredItem, is_settled: bool, differing: float | None) -> dict[str, Any]:
+def _row(found: StoredItem, is_settled: bool, disagreement: float) -> dict[str, Any]:
     return {
         "number": found.number, "id": found.item.id, "question": found.item.question,
         "stratum": found.item.stratum, "excerpt": _excerpt(found.item), "votes": found.votes,
         "target_votes": found.target_votes, "is_open": found.is_open, "is_gold": found.is_gold,
-        "disagreement": differing or 0.0, "is_settled": is_settled,
+        "disagreement": disagreement, "is_settled": is_settled,
     }  # fmt: skip
 
 

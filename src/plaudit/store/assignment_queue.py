@@ -153,7 +153,7 @@ def has_room(connection: Connection, item: int, now: float) -> bool:
     return bool(connection.execute(_HAS_ROOM, {"item": item, "now": now}).scalar())
 
 
-_COUNTED = ("votes", "target_votes", "is_open", "disagreement")
+_COUNTED = ("votes", "target_votes", "is_open")
 _SET_VOTES = (
     item.update()
     .where(item.c.number == bindparam("of_item"))
@@ -168,10 +168,9 @@ def set_votes(
     votes: int,
     target_votes: int,
     is_open: bool,
-    disagreement: float,
 ) -> None:
-    """How many votes stand, how many are wanted, and how far they lie apart."""
-    values = (votes, target_votes, is_open, disagreement)
+    """How many votes stand, and how many are wanted."""
+    values = (votes, target_votes, is_open)
     named = {f"new_{name}": value for name, value in zip(_COUNTED, values, strict=True)}
     connection.execute(_SET_VOTES, {"of_item": item, **named})
 

@@ -55,7 +55,8 @@ def leasing(store: Store) -> Iterator[Connection]:
     was killed stays. SQLite alone knows the difference.
     """
     if not store.is_sqlite:
-        with store.writing() as connection:
+        # What is read after the lock was waited for is as the one before left it.
+        with store.appending() as connection:
             yield connection
         return
     writer = store.engine.execution_options(writes=True)
