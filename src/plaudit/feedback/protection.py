@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaudit.feedback.attempts import Attempts
 from plaudit.feedback.bodies import TooLarge, UnusableBody, counted, read_json
+from plaudit.feedback.security import Known
 from plaudit.feedback.suspension import Watch
 
 LOG = logging.getLogger("plaudit.feedback")
@@ -39,6 +40,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_RATING = re.compile(r"/api/projects/[^/]+/(judgments|skips|undo|arena|drafts/[^/]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 
@@ -51,6 +53,8 @@ class Protection:
     (DNS rebinding) is refused."""
     https: bool = False
     """It is reached by https alone, perhaps by way of a proxy: cookies say so, and so does HSTS."""
+    remembered_seconds: float = 1.0
+    """How long a token that was looked up is taken to hold; 0 for not at all."""
     body_bytes: int = 1 << 20
     import_bytes: int = 1 << 28
     """Of the one route that reads files, ``/import``."""
@@ -62,10 +66,16 @@ def protect(app: FastAPI, protection: Protection) -> None:
     app.state.protection = protection
     app.state.attempts = Attempts()
     app.state.watch = Watch()
+    app.state.known = Known(protection.remembered_seconds)
     app.add_middleware(_Guard, protection=protection)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _fault)
+
+
+def _may_change_people(scope: Scope) -> bool:
+    """Whether a request may have changed who may do what: nothing that raters do changes that."""
+    return scope["method"] not in _SAFE_METHODS and not _RATING.fullmatch(scope["path"])
 
 
 class _Guard:
@@ -86,7 +96,11 @@ class _Guard:
             refused, receive = await self._body(scope, headers, receive)
         if refused is not None:
             return await error(*refused)(scope, receive, send)
-        return await self.app(scope, receive, send)
+        try:
+            return await self.app(scope, receive, send)
+        finally:
+            if _may_change_people(scope):
+                scope["app"].state.known.clear()
 
     async def _body(
         self, scope: Scope, headers: Mapping[str, str], receive: Receive

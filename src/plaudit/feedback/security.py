@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import Depends, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback.attempts import Attempts
+from plaudit.store import Store
 from plaudit.store.people import Member, reaches
-from plaudit.store.tokens import Credential, Membership, holder, is_known
+from plaudit.store.tokens import Credential, Membership, Purpose, holder, is_known
 
 COOKIE = "plaudit_session"
 CSRF_HEADER = "X-CSRF-Token"
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+Found = tuple[Credential, tuple[Membership, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,37 @@ class Signed:
         return self.roles.get(project)
 
 
-def signed_in(request: Request) -> Signed:
+class Known:
+    """Who was looked up just now: a page that works fast asks several times a second.
+
+    What changes here by a request is known at once (``protection.py`` clears this then); what
+    another process changes, after ``seconds``.
+    """
+
+    _MOST = 10_000
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._found: dict[tuple[str, Purpose], tuple[float, Found]] = {}
+
+    def clear(self) -> None:
+        self._found.clear()
+
+    async def look_up(self, store: Store, text: str, purpose: Purpose) -> Found | None:
+        """Of a token that holds."""
+        now = time.time()
+        until, found = self._found.get((text, purpose), (0.0, None))
+        if found is not None and now < until:
+            return found
+        found = await run_in_threadpool(holder, store, text, (purpose,), now)
+        if found is not None and self._seconds:
+            if len(self._found) >= self._MOST:
+                self.clear()
+            self._found[text, purpose] = (now + self._seconds, found)
+        return found
+
+
+async def signed_in(request: Request) -> Signed:
     """Who asks.
 
     Raises:
@@ -52,9 +85,9 @@ def signed_in(request: Request) -> Signed:
     """
     header = request.headers.get("authorization")
     if header is not None:
-        return _by_header(request, header)
-    text = request.cookies.get(COOKIE)
-    found = text and holder(request.app.state.store, text, ("session",), time.time())
+        return await _by_header(request, header)
+    state, text = request.app.state, request.cookies.get(COOKIE)
+    found = await state.known.look_up(state.store, text, "session") if text else None
     if not text or not found:
         raise HTTPException(401, "nobody is signed in; sign in with a token or an invite link")
     if request.method not in _SAFE_METHODS:
@@ -119,16 +152,16 @@ def expect_csrf(request: Request, session: str) -> None:
         )
 
 
-def _by_header(request: Request, header: str) -> Signed:
+async def _by_header(request: Request, header: str) -> Signed:
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":
         raise HTTPException(401, "unknown kind of Authorization; expected Bearer TOKEN")
-    store, attempts = request.app.state.store, attempts_of(request)
-    found = holder(store, text.strip(), ("api",), time.time())
+    state, text = request.app.state, text.strip()
+    found = await state.known.look_up(state.store, text, "api")
     if found is not None:
         return signed(*found, None)
-    if not is_known(store, text.strip()):
-        refuse_after(attempts.failed(address_of(request), text.strip(), time.time()))
+    if not await run_in_threadpool(is_known, state.store, text):
+        refuse_after(attempts_of(request).failed(address_of(request), text, time.time()))
     raise HTTPException(401, "the token is unknown, expired or revoked; ask for a new one")
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
-_SECONDS_BETWEEN_TALLIES = 1.0
+_SECONDS_BETWEEN_TALLIES = 0.25
 
 
 _T = TypeVar("_T")
