@@ -201,13 +201,12 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
     with database_of(load.database, folder) as database:
         tokens = set_up(database, load.raters, items, folder)
         server = Server(database, free_port(), profile, log=str(folder / "server.log"))
-        server.start()
-        before, began = server.used_seconds(), time.perf_counter()
-        own = _own_cpu_seconds()
-        tallies, seats = asyncio.run(drive(server, tokens, items, load))
-        took, used = time.perf_counter() - began, server.used_seconds() - before
-        own = _own_cpu_seconds() - own
-        server.stop()
+        with server:
+            before, began = server.used_seconds(), time.perf_counter()
+            own = _own_cpu_seconds()
+            tallies, seats = asyncio.run(drive(server, tokens, items, load))
+            took, used = time.perf_counter() - began, server.used_seconds() - before
+            own = _own_cpu_seconds() - own
         checked = check(database, tallies)
     submit, next_ = (_percentiles_ms(seats, kind) for kind in ("submit", "next"))
     return Measured(

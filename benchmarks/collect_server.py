@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 import psutil
 
 START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -36,6 +37,13 @@ class Server:
     cpu_seconds: float = 0.0
     """Of the processes that were stopped."""
     _process: subprocess.Popen | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Start it, and wait until it takes connections.
@@ -58,8 +66,9 @@ class Server:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGINT: it shuts down as it would for a person."""
-        self._end(signal.SIGINT)
+        """SIGINT: it shuts down as it would for a person; one that is down already stays so."""
+        if self._process is not None:
+            self._end(signal.SIGINT)
 
     def used_seconds(self) -> float:
         """CPU time of all its processes so far."""
@@ -69,7 +78,11 @@ class Server:
         assert self._process is not None, "the server was not started"
         self.cpu_seconds += self._used()
         self._process.send_signal(how)
-        self._process.wait()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process = None
 
     def _used(self) -> float:

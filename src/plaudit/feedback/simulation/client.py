@@ -16,7 +16,8 @@ import httpx
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 1.0
-TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+"""Statuses that pass. 500 is a fault of the application, and is told at once."""
 
 
 class Unreachable(Exception):
