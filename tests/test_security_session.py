@@ -204,10 +204,19 @@ def test_a_lead_makes_no_token_of_another_lead(world: World) -> None:
     assert answer.status_code == 403
 
 
-def test_losing_a_role_is_felt_at_once(world: World) -> None:
+def test_losing_a_role_by_another_process_is_felt_within_a_second(world: World) -> None:
     client, _ = world.browser("adjudicator")
     assert client.get("/api/projects/coffee/items").status_code == 200
     people.set_role(world.store, "coffee", world.ids["adjudicator"], "rater", "x")
+    time.sleep(Protection().remembered_seconds + 0.1)
+    assert client.get("/api/projects/coffee/items").status_code == 403
+
+
+def test_losing_a_role_here_is_felt_at_once(world: World) -> None:
+    client, _ = world.browser("adjudicator")
+    assert client.get("/api/projects/coffee/items").status_code == 200
+    member = f"/api/projects/coffee/members/{world.ids['adjudicator']}"
+    assert world.api("lead").patch(member, json={"role": "rater"}).is_success
     assert client.get("/api/projects/coffee/items").status_code == 403
 
 

@@ -9,7 +9,11 @@ import typer
 
 
 def collect(
-    project: Annotated[Path, typer.Option(help="The project file, YAML.")],
+    project: Annotated[Path | None, typer.Option(help="The project file, YAML.")] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help="Or an artifact of evaluate: its policies' answers, blind."),
+    ] = None,
     store: Annotated[
         str, typer.Option(help="The log: a file, or postgresql://user@host:port/db.")
     ] = "judgments.db",
@@ -25,6 +29,7 @@ def collect(
     as_name: Annotated[str, typer.Option("--as", help="The lead to sign in as.")] = "",
 ) -> None:
     """Serve a project to its raters and leads; judgments go to one append-only log."""
+    project = project_file(project, evaluation, store)
     from plaudit.feedback.arena import key_of
     from plaudit.feedback.project import read_project
     from plaudit.feedback.project_setup import set_up_project
@@ -50,3 +55,25 @@ def collect(
         serve(opened, socket, host, names, https)
     finally:
         opened.close()
+
+
+def project_file(project: Path | None, evaluation: Path | None, store: str) -> Path:
+    """The project's file; that of an evaluation is written beside it.
+
+    Raises:
+        ValueError: neither was named, or both, or the evaluation is not finished.
+    """
+    if (project is None) == (evaluation is None):
+        raise ValueError("collect: expected --project FILE, or --evaluation DIR; give one of them")
+    if project is not None:
+        return project
+    from plaudit.evaluation.to_judge import write_project
+
+    assert evaluation is not None
+    folder = evaluation.parent / f"{evaluation.name}-judging"
+    written = write_project(evaluation, folder, "Which answer is better?")
+    print(
+        f"wrote {written}; once some are judged, run the recipe again with "
+        f"steps.report.judgments={store}, and the report says who agrees with you"
+    )
+    return written

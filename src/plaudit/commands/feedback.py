@@ -8,10 +8,11 @@ from plaudit.commands.feedback_consensus import consensus, raters
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.commands.feedback_log import verify
 from plaudit.commands.feedback_simulate import plan_labelling, simulate
+from plaudit.commands.people import erase, invite, token
 
 app = typer.Typer(
     name="feedback",
-    help="The log of judgments: verify, import, export, consensus, raters, simulate, plan.",
+    help="The log of judgments, from the command line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -21,5 +22,8 @@ app.command("import")(import_judgments)
 app.command("export")(export_judgments)
 app.command("consensus")(consensus)
 app.command("raters")(raters)
+app.command("invite")(invite)
+app.command("token")(token)
+app.command("erase")(erase)
 app.command("simulate")(simulate)
 app.command("plan")(plan_labelling)

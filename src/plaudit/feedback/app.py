@@ -33,5 +33,7 @@ def create_app(store: Store, settings: Protection | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _until_shutdown(app: FastAPI) -> AsyncIterator[None]:
+    if app.state.writer.is_closed:  # it was shut down before, and is started again
+        app.state.writer = Writer(app.state.store)
     yield
     app.state.writer.close()

@@ -92,7 +92,7 @@ async def signed_in(request: Request) -> Signed:
         raise HTTPException(401, "nobody is signed in; sign in with a token or an invite link")
     if request.method not in _SAFE_METHODS:
         expect_csrf(request, text)
-    return signed(*found, csrf_of(text))
+    return signed(found[0], found[1], csrf_of(text))
 
 
 def require(role: str) -> Callable[..., Any]:
@@ -159,7 +159,7 @@ async def _by_header(request: Request, header: str) -> Signed:
     state, text = request.app.state, text.strip()
     found = await state.known.look_up(state.store, text, "api")
     if found is not None:
-        return signed(*found, None)
+        return signed(found[0], found[1], None)
     if not await run_in_threadpool(is_known, state.store, text):
         refuse_after(attempts_of(request).failed(address_of(request), text, time.time()))
     raise HTTPException(401, "the token is unknown, expired or revoked; ask for a new one")

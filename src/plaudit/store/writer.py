@@ -28,6 +28,7 @@ _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
 _SECONDS_BETWEEN_TALLIES = 0.25
+_GATHERING_SECONDS = 0.005
 
 
 _T = TypeVar("_T")
@@ -92,6 +93,10 @@ class Writer:
             self._changed.notify_all()
         return job.future
 
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
     def close(self) -> None:
         """Record what still waits, then stop."""
         with self._changed:
@@ -127,6 +132,9 @@ class Writer:
             self._changed.wait_for(
                 lambda: self._waiting or self._is_closed, _SECONDS_BETWEEN_TALLIES
             )
+        # What comes within a moment shares the commit, and the work around it.
+        time.sleep(0 if self._is_closed else _GATHERING_SECONDS)
+        with self._changed:
             many = min(len(self._waiting), _MOST_AT_ONCE)
             jobs = [self._waiting.popleft() for _ in range(many)]
             self._changed.notify_all()
