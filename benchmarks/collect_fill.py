@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from plaudit.feedback.assignment_policy import rater_key
+from plaudit.feedback.assignment.policy import rater_key
 from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Rater, canonical_json
 from plaudit.store import get_project, open_store, put_project, schema
 from plaudit.store.assignment_queue import make_indexes

@@ -32,8 +32,8 @@ import numpy as np
 from benchmarks.collect_databases import database_of
 from benchmarks.collect_lines import RawLine
 from benchmarks.collect_server import Server, free_port
-from plaudit.feedback.project import Project
-from plaudit.feedback.project_setup import set_up_project
+from plaudit.feedback.projects.project import Project
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.feedback.simulation import (
     RaterClient,
     RaterKind,

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.collect_append import append_for
 from benchmarks.collect_fill import BUSY, NEWCOMER, VOTES, fill
-from plaudit.feedback.assignment import next_assignment
+from plaudit.feedback.assignment.giving import next_assignment
 from plaudit.store import (
     Store,
     most_disputed,

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.config import make_config
-from plaudit.feedback.assignment import Assignment, next_assignment
-from plaudit.feedback.assignment_answers import GivenAnswer, Sent
-from plaudit.feedback.assignment_submission import submit
-from plaudit.feedback.project import Project
-from plaudit.feedback.project_setup import set_up_project
+from plaudit.feedback.assignment.answers import GivenAnswer, Sent
+from plaudit.feedback.assignment.giving import Assignment, next_assignment
+from plaudit.feedback.assignment.submission import submit
+from plaudit.feedback.projects.project import Project
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.judgments import Candidate, Item, Pairwise
 from plaudit.store import Receipt, Store, Writer, add_items, open_store, schema
 from plaudit.store import assignment_queue as queue

@@ -16,8 +16,8 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from plaudit.feedback.app import create_app
-from plaudit.feedback.project import Project
-from plaudit.feedback.project_setup import set_up_project
+from plaudit.feedback.projects.project import Project
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.judgments import Answer, Candidate, Item, Judgment, Pairwise, Rater, fingerprint
 from plaudit.records import Message, ToolCall
 from plaudit.store import Store, open_store

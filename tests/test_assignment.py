@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.assignment import (
+from plaudit.feedback.assignment.giving import (
     Conflict,
     Refused,
     give_item,
     next_assignment,
     release_expired,
 )
-from plaudit.feedback.assignment_policy import BLOCK, order_shown, repeat_serials
-from plaudit.feedback.assignment_submission import skip
+from plaudit.feedback.assignment.policy import BLOCK, order_shown, repeat_serials
+from plaudit.feedback.assignment.submission import skip
 from plaudit.judgments import Item, Pairwise
 from plaudit.store import Store, Writer, get_item, schema, standing, verify
 from plaudit.store import assignment_queue as queue

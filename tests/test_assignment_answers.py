@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from plaudit.config import make_config
-from plaudit.feedback.assignment_answers import Sent, check_fits, of_item, of_places
-from plaudit.feedback.questions import Question
+from plaudit.feedback.assignment.answers import Sent, check_fits, of_item, of_places
+from plaudit.feedback.projects.questions import Question
 from plaudit.judgments import (
     Candidate,
     Item,

@@ -7,8 +7,8 @@ import threading
 from collections import Counter
 from random import Random
 
-from plaudit.feedback.assignment import Assignment, Conflict, next_assignment
-from plaudit.feedback.assignment_submission import skip, undo
+from plaudit.feedback.assignment.giving import Assignment, Conflict, next_assignment
+from plaudit.feedback.assignment.submission import skip, undo
 from plaudit.judgments import Pairwise, Skipped, Withdrawn
 from plaudit.store import Store, Writer, items, read, schema, standing, verify
 from tests.collecting import filled, judge, pair, project

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plaudit.feedback.assignment import Conflict, Refused, next_assignment
-from plaudit.feedback.assignment_answers import Sent
-from plaudit.feedback.assignment_submission import save_draft, skip, submit, undo
+from plaudit.feedback.assignment.answers import Sent
+from plaudit.feedback.assignment.giving import Conflict, Refused, next_assignment
+from plaudit.feedback.assignment.submission import save_draft, skip, submit, undo
 from plaudit.judgments import Candidate, Item, Pairwise, Ranked, Rated, Skipped, Withdrawn
 from plaudit.store import (
     Store,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from plaudit.config import make_config
-from plaudit.feedback.assignment_votes import (
+from plaudit.feedback.assignment.votes import (
     is_in_doubt,
     verdicts_possible,
     votes_needed,
 )
-from plaudit.feedback.project import Adaptive
-from plaudit.feedback.questions import Question
+from plaudit.feedback.projects.project import Adaptive
+from plaudit.feedback.projects.questions import Question
 from plaudit.judgments import (
     Answer,
     Pairwise,

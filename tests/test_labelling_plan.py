@@ -10,17 +10,17 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from plaudit.commands.feedback_simulate import plan_labelling
-from plaudit.feedback.labelling_advice import advise
-from plaudit.feedback.labelling_curve import (
+from plaudit.feedback.labelling.advice import advise
+from plaudit.feedback.labelling.curve import (
     LearningCurve,
     accuracy_of_correlation,
     correlation_of_accuracy,
     fit_bradley_terry,
     fit_curve,
 )
-from plaudit.feedback.labelling_pilot import agreement_of_correlation, estimate_pool
-from plaudit.feedback.labelling_plan import LabellingPlan, predict, read_overlap, run_once
-from plaudit.feedback.labelling_votes import Ballots, Overlap, cast, consensus
+from plaudit.feedback.labelling.pilot import agreement_of_correlation, estimate_pool
+from plaudit.feedback.labelling.plan import LabellingPlan, predict, read_overlap, run_once
+from plaudit.feedback.labelling.votes import Ballots, Overlap, cast, consensus
 from plaudit.feedback.simulation import RaterKind
 from plaudit.judgments import Judgment, Pairwise, Rater
 from plaudit.statistics.floors import logistic_loss

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from plaudit.feedback.dashboards import agreement_of
-from plaudit.feedback.suspension import suspend_doubtful
-from plaudit.feedback.suspension_rule import SuspensionRule
+from plaudit.feedback.leads.dashboards import agreement_of
+from plaudit.feedback.leads.suspension import suspend_doubtful
+from plaudit.feedback.projects.suspension_rule import SuspensionRule
 from plaudit.statistics.patterns import patterns
 from plaudit.store import add_items, events, people, put_project, standing
 from tests.lead_app import CONFIG, World, made_world
@@ -156,7 +156,7 @@ def test_a_board_is_made_once_until_something_changes(found, monkeypatch) -> Non
     world, ids = found
     board(world, "raters")
     made = []
-    from plaudit.feedback import lead_board_routes as routes
+    from plaudit.feedback.leads import board_routes as routes
 
     real = routes.rater_board
     monkeypatch.setattr(routes, "rater_board", lambda *a: made.append(1) or real(*a))

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from plaudit.config import options
-from plaudit.feedback.assignment import give_item
-from plaudit.feedback.project import Project, project_of, read_project
-from plaudit.feedback.project_items import LoadedItems, load_items
-from plaudit.feedback.project_setup import SetUp, set_up_project
-from plaudit.feedback.selection import selected
+from plaudit.feedback.assignment.giving import give_item
+from plaudit.feedback.assignment.selection import selected
+from plaudit.feedback.projects.items import LoadedItems, load_items
+from plaudit.feedback.projects.project import Project, project_of, read_project
+from plaudit.feedback.projects.setup import SetUp, set_up_project
 from plaudit.judgments import Item, Labelled, Pairwise
 from plaudit.store import Store, Writer, add_items, get_item, items, latest_guideline, open_store
 from tests.collecting import given, join, judge, pair, project

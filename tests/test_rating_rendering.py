@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from plaudit.feedback.rendering import html_of, markdown, plain_of
+from plaudit.feedback.rating.rendering import html_of, markdown, plain_of
 from plaudit.records import Message, ToolCall
 
 HOSTILE = [

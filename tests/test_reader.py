@@ -11,8 +11,8 @@ import pytest
 from plaudit.artifacts import Draft
 from plaudit.evaluation.reader import reader_of, reader_summary
 from plaudit.evaluation.to_judge import items_of_evaluation, write_project
-from plaudit.feedback.project import read_project
-from plaudit.feedback.project_setup import set_up_project
+from plaudit.feedback.projects.project import read_project
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.judgments import Judgment, Pairwise, Rater, Skipped, fingerprint
 from plaudit.records import Message
 from plaudit.store import add_items, append, open_store, put_project

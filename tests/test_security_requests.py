@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from plaudit.feedback.protection import CONTENT_SECURITY_POLICY
+from plaudit.feedback.protection.guard import CONTENT_SECURITY_POLICY
 from plaudit.store import add_items, get_project, people, projects, verify
 from tests.lead_app import HOST, SOURCES, World, item, made_world
 from tests.lead_votes import one_vote

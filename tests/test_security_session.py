@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from plaudit.feedback import security
-from plaudit.feedback.attempts import Attempts
-from plaudit.feedback.protection import Protection
+from plaudit.feedback.protection import security
+from plaudit.feedback.protection.attempts import Attempts
+from plaudit.feedback.protection.guard import Protection
 from plaudit.store import people, tokens
 from tests.lead_app import HOST, World, made_world
 

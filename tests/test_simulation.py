@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from plaudit.feedback.rendering import plain_of
+from plaudit.feedback.rating.rendering import plain_of
 from plaudit.feedback.simulation import (
     Mix,
     RaterKind,

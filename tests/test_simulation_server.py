@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plaudit.commands.feedback_simulate import simulate
-from plaudit.feedback.dashboards_votes import latest_pairs
+from plaudit.feedback.leads.dashboards_votes import latest_pairs
 from plaudit.feedback.simulation import (
     HttpLine,
     Mix,

@@ -30,9 +30,9 @@ def collect(
 ) -> None:
     """Serve a project to its raters and leads; judgments go to one append-only log."""
     project = project_file(project, evaluation, store)
-    from plaudit.feedback.arena import key_of
-    from plaudit.feedback.project import read_project
-    from plaudit.feedback.project_setup import set_up_project
+    from plaudit.feedback.projects.project import read_project
+    from plaudit.feedback.projects.setup import set_up_project
+    from plaudit.feedback.rating.arena import key_of
     from plaudit.feedback.serving import invitation, listen, serve, where_to_sign_in
     from plaudit.store import open_store
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from plaudit.feedback.labelling_plan import LabellingPlan, Prediction
+    from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
     from plaudit.feedback.simulation import Mix, RaterKind, Tally, Truths
 
 Raters = Annotated[Path, typer.Option(help="The pool: YAML with raters, each with its kind.")]
@@ -84,8 +84,8 @@ def plan_labelling(
     from dataclasses import asdict
 
     from plaudit.config import apply_overrides, make_config, read_yaml
-    from plaudit.feedback.labelling_advice import advise
-    from plaudit.feedback.labelling_plan import LabellingPlan, predict
+    from plaudit.feedback.labelling.advice import advise
+    from plaudit.feedback.labelling.plan import LabellingPlan, predict
 
     values = apply_overrides(read_yaml(config) if config else {}, overrides or [])
     plan = make_config(LabellingPlan, values, str(config or "feedback plan"))
@@ -132,7 +132,7 @@ def _tokens(mix: Mix, tokens: Sequence[str] | None, store: str, project: str) ->
 def _pool(
     plan: LabellingPlan, raters: Path | None, pilot: str, project: str
 ) -> Sequence[RaterKind]:
-    from plaudit.feedback.labelling_pilot import estimate_pool
+    from plaudit.feedback.labelling.pilot import estimate_pool
     from plaudit.feedback.simulation import read_mix
     from plaudit.store import open_store, standing
 

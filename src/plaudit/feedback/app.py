@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import plaudit
-from plaudit.feedback import lead_routes, rating_routes, session_routes, site
-from plaudit.feedback.protection import Protection, protect
+from plaudit.feedback import site
+from plaudit.feedback.leads import routes as lead_routes
+from plaudit.feedback.protection import session_routes
+from plaudit.feedback.protection.guard import Protection, protect
+from plaudit.feedback.rating import routes as rating_routes
 from plaudit.store import Store, Writer
 
 

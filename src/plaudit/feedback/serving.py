@@ -11,7 +11,7 @@ from contextlib import suppress
 import uvicorn
 
 from plaudit.feedback.app import create_app
-from plaudit.feedback.protection import Protection
+from plaudit.feedback.protection.guard import Protection
 from plaudit.store import Store
 from plaudit.store.people import add_member, members, new_rater
 from plaudit.store.tokens import DAY_SECONDS, invite, issue

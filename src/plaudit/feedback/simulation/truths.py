@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plaudit.feedback.rendering import plain_of
+from plaudit.feedback.rating.rendering import plain_of
 from plaudit.judgments import Item, Labelled, Pairwise, Ranked, Rated, RedTeamed, Stepped, Written
 
 UTILITIES = "utilities"

@@ -1,0 +1,1 @@
+"""What a rater is given next, and what becomes of it."""

@@ -1,0 +1,225 @@
+"""What a rater is given next, and what becomes of it: judged, skipped, undone, or left.
+
+The order is that of the docs page ``docs/collect/assignment.md``: what the rater has open already,
+gold for the first ones, gold and repeats at their rates, then the queue. An item is never given to
+more raters than it wants votes: a lease counts as a vote until it runs out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from plaudit.feedback.assignment.policy import (
+    block_so_far,
+    kind_wanted,
+    order_shown,
+    rater_key,
+    repeat_serials,
+)
+from plaudit.feedback.projects.project import Project, project_of
+from plaudit.judgments import Item
+from plaudit.store import Store
+from plaudit.store import assignment_changes as changes
+from plaudit.store import assignment_queue as queue
+from plaudit.store import assignments as table
+from plaudit.store.assignments import AnyRow, Leased
+
+
+class Refused(ValueError):
+    """What the rater asks for is not theirs to have: no such assignment, project or place in it."""
+
+
+class Conflict(ValueError):
+    """It was decided already, perhaps in another window."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """An item before one rater."""
+
+    id: str
+    item: Item
+    """Whole, with what raters must not see: sources, gold, stratum, priority, columns."""
+    number: int
+    """Of the item in the store."""
+    shown: tuple[int, ...]
+    """Candidates in the order shown, by their index in the item."""
+    opened_at: float
+    leased_until: float
+    draft: str | None
+    """What the rater had entered, as JSON."""
+    is_repeat: bool
+    """Raters must not see it either."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Desk:
+    """A rater in a project, and what of them decides what comes next."""
+
+    project: Project
+    secret: str
+    rater: str
+    queue: str
+    now: float
+    has_unfinished: bool
+    last: Sequence[AnyRow]
+
+    @property
+    def serial(self) -> int:
+        return table.serial_of(self.last[0].id) + 1 if self.last else 0
+
+
+def next_assignment(
+    store: Store, project: str, rater: str, now: float | None = None
+) -> Assignment | None:
+    """The assignment the rater is to do; None where there is none for them.
+
+    The one they have open comes again, in the same order, as long as its lease runs; and after
+    that too, unless others have filled its place.
+
+    Raises:
+        Refused: there is no such project, or the rater is no member, or suspended.
+    """
+    at = time.time() if now is None else now
+    with table.leasing(store) as connection:
+        return give(connection, project, rater, at)
+
+
+def give(connection: Connection, project: str, rater: str, now: float) -> Assignment | None:
+    """``next_assignment`` within a transaction that is under way."""
+    desk = _desk(connection, project, rater, now)
+    if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
+        return _assignment(connection, leased)
+    return _new(connection, desk)
+
+
+def give_item(
+    store: Store, project: str, rater: str, number: int, now: float | None = None
+) -> Assignment:
+    """Give a rater this item, by its number in the store, before whatever else they have open.
+
+    Raises:
+        Refused: there is no such project, or the rater is no member, or suspended.
+        Conflict: the rater has had the item.
+    """
+    with table.leasing(store) as connection:
+        desk = _desk(connection, project, rater, time.time() if now is None else now)
+        if table.has_had(connection, number, rater):
+            raise Conflict(f"item {number}: {rater} has had it; ask for the next one")
+        return _lease(connection, desk, number)
+
+
+def release_expired(store: Store, now: float | None = None) -> int:
+    """Mark the leases that have run out, and say how many; others may have their items anyway."""
+    with store.writing() as connection:
+        return changes.expire(connection, time.time() if now is None else now)
+
+
+def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk:
+    row = table.membership(connection, project, rater)
+    if row is None:
+        raise Refused(f"project {project}: there is none of that name")
+    if not row.is_member:
+        raise Refused(f"project {project}: {rater} is not a member; ask its lead for an invite")
+    if row.suspended_at is not None:
+        raise Refused(f"project {project}: {rater} is suspended; ask its lead")
+    return _Desk(
+        project=project_of(row.config), secret=row.secret, rater=rater, queue=row.queue, now=now,
+        has_unfinished=row.has_unfinished,
+        last=table.recent(connection, rater_key(row.secret, rater), rater),
+    )  # fmt: skip
+
+
+def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
+    """What the rater began: while its lease runs, or has run out and its place is still free."""
+    for leased in table.unfinished(connection, desk.project.id, desk.rater):
+        if leased.state == "open" and leased.leased_until > desk.now:
+            return leased
+        if leased.turn or queue.has_room(connection, leased.item, desk.now):
+            until = desk.now + desk.project.lease_seconds
+            changes.reopen(connection, leased.id, desk.now, until)
+            return replace(leased, opened_at=desk.now, leased_until=until, state="open")
+        if leased.state == "open":
+            changes.close(connection, leased.id, "expired", None, desk.now)
+    return None
+
+
+def _new(connection: Connection, desk: _Desk) -> Assignment | None:
+    wanted = kind_wanted(desk.project, desk.secret, desk.rater, desk.serial)
+    if wanted == "repeat" and (first := _to_repeat(connection, desk)):
+        return _lease(connection, desk, first.item, shown=first.shown[::-1])
+    number = None
+    if wanted == "gold":
+        number = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
+    if number is None:
+        number = queue.first_free(
+            connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
+        )
+    return None if number is None else _lease(connection, desk, number)
+
+
+def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
+    key = rater_key(desk.secret, desk.rater)
+    for serial in repeat_serials(desk.project, desk.secret, desk.rater, desk.serial):
+        id = table.assignment_id(key, serial)
+        if first := table.judged_once(connection, id, desk.rater):
+            return first
+    return None
+
+
+def _lease(
+    connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None = None
+) -> Assignment:
+    """Give the item to the rater; ``shown`` is the order of a repeat."""
+    item = Item.model_validate_json(table.content(connection, number))
+    leased = Leased(
+        id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
+        item=number,
+        turn=int(shown is not None),
+        state="open",
+        shown=_order(desk, item) if shown is None else shown,
+        opened_at=desk.now,
+        leased_until=desk.now + desk.project.lease_seconds,
+    )
+    changes.insert(connection, desk.project.id, desk.rater, leased)
+    return _opened(leased, item, None)
+
+
+def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
+    before = [(table.serial_of(one.id), table.shown_of(one)) for one in desk.last]
+    block = block_so_far(before, desk.serial)
+    return order_shown(desk.secret, item.id, desk.rater, len(item.candidates), block)
+
+
+def _assignment(connection: Connection, leased: Leased) -> Assignment:
+    item = Item.model_validate_json(table.content(connection, leased.item))
+    return _opened(leased, item, table.draft_of(connection, leased.id))
+
+
+def _opened(leased: Leased, item: Item, draft: str | None) -> Assignment:
+    return Assignment(
+        id=leased.id, item=item, number=leased.item, shown=leased.shown,
+        opened_at=leased.opened_at, leased_until=leased.leased_until, draft=draft,
+        is_repeat=leased.turn == 1,
+    )  # fmt: skip
+
+
+def assignment_of(connection: Connection, id: str) -> Assignment:
+    """The assignment of an id that is known to be there."""
+    return _assignment(connection, table.leased(connection, id))
+
+
+def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
+    """A rater's assignment with its item and project.
+
+    Raises:
+        Refused: there is no such assignment, or it is another rater's.
+    """
+    row = table.case(connection, id)
+    if row is None or row.rater != rater:
+        raise Refused(f"assignment {id}: not one of yours; ask for the next one")
+    return row

@@ -1,0 +1,1 @@
+"""What a labelling plan will yield and cost, before anybody judges."""

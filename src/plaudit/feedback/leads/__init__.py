@@ -1,0 +1,1 @@
+"""The leads' side: boards, items, people, exchange."""

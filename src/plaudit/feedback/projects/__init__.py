@@ -1,0 +1,1 @@
+"""The project file: what is asked about which items, and how often."""

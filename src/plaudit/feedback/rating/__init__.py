@@ -1,0 +1,1 @@
+"""The raters' side: tasks, answers, the arena."""

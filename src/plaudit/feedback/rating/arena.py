@@ -1,0 +1,106 @@
+"""The arena: a rater's own prompt, answered twice by a served model, becomes a pair to judge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from typing import Any
+
+import httpx
+
+from plaudit.feedback.assignment.giving import Assignment, give_item
+from plaudit.feedback.projects.items import has_equal_candidates
+from plaudit.feedback.projects.project import Arena, Project
+from plaudit.judgments import Candidate, Item
+from plaudit.store import Store, add_items, get_item
+
+STRATUM = "arena"
+
+
+class NoAnswer(RuntimeError):
+    """The served model did not give two answers; the rater may try again."""
+
+
+async def answer_twice(arena: Arena, prompt: str) -> tuple[str, str]:
+    """Two answers of the served model to one prompt, drawn apart.
+
+    Raises:
+        NoAnswer: the server cannot be reached, refuses, is too slow, or answers with no text.
+        ValueError: the key's environment variable is not set.
+    """
+    headers = {"Authorization": f"Bearer {key_of(arena)}"} if arena.key_variable else {}
+    timeout = httpx.Timeout(arena.timeout_seconds)
+    async with httpx.AsyncClient(timeout=timeout, headers=headers) as client:
+        first, second = await asyncio.gather(
+            _answer(client, arena, prompt, 0), _answer(client, arena, prompt, 1)
+        )
+    return first, second
+
+
+def make_item(project: Project, prompt: str, answers: tuple[str, str]) -> Item:
+    """The pair to judge.
+
+    Raises:
+        NoAnswer: both answers are the same.
+    """
+    assert project.arena is not None
+    item = Item(
+        id=f"arena-{secrets.token_hex(8)}", question=project.arena.question, prompt=prompt,
+        candidates=tuple(Candidate(content=text, source=project.arena.model) for text in answers),
+        stratum=STRATUM,
+    )  # fmt: skip
+    if has_equal_candidates(item):
+        raise NoAnswer("the model answered the same twice; ask something else")
+    return item
+
+
+def put_before(store: Store, project: str, rater: str, item: Item) -> Assignment:
+    """The item in the store, wanted of this rater alone, and before anything they have open."""
+    add_items(store, project, [item], target_votes=1)
+    stored = get_item(store, project, item.id)
+    assert stored is not None
+    return give_item(store, project, rater, stored.number)
+
+
+def key_of(arena: Arena) -> str:
+    """The served model's key, from the environment.
+
+    Raises:
+        ValueError: the variable is not set.
+    """
+    key = os.environ.get(arena.key_variable, "")
+    if not key:
+        raise ValueError(f"arena.key_variable: {arena.key_variable} is not set; export it")
+    return key
+
+
+async def _answer(client: httpx.AsyncClient, arena: Arena, prompt: str, seed: int) -> str:
+    body = {
+        "model": arena.model, "messages": [{"role": "user", "content": prompt}],
+        "temperature": arena.temperature, "top_p": arena.top_p, "max_tokens": arena.max_tokens,
+        "seed": secrets.randbits(31) * 2 + seed,
+    }  # fmt: skip
+    try:
+        response = await client.post(f"{arena.url.rstrip('/')}/chat/completions", json=body)
+        response.raise_for_status()
+        text = _text(response.json())
+    except httpx.TimeoutException as error:
+        raise NoAnswer("the model took too long to answer; try again") from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise NoAnswer("the model cannot be asked just now; try again later") from error
+    if not text.strip():
+        raise NoAnswer("the model answered with nothing; ask in other words")
+    return text
+
+
+def _text(reply: Any) -> str:
+    """What an OpenAI-compatible server answered.
+
+    Raises:
+        ValueError: it is not of that shape.
+    """
+    match reply:
+        case {"choices": [{"message": {"content": str(text)}}, *_]}:
+            return text
+    raise ValueError("expected choices[0].message.content")
