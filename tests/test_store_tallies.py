@@ -12,7 +12,16 @@ from itertools import combinations
 import pytest
 from sqlalchemy import select, text
 
-from plaudit.judgments import Labelled, Pairwise, Ranked, Rated, Rater, Skipped, Withdrawn
+from plaudit.judgments import (
+    ADJUDICATED,
+    Labelled,
+    Pairwise,
+    Ranked,
+    Rated,
+    Rater,
+    Skipped,
+    Withdrawn,
+)
 from plaudit.store import (
     Pattern,
     Store,
@@ -99,6 +108,15 @@ def test_patterns_are_by_criterion_stratum_panel_and_day(project: Store) -> None
     assert {day: _labels(found) for day, found in days.items()} == {
         DAY: ['{"-1":1}'], DAY + 2: ['{"-1":2}'],
     }  # fmt: skip
+
+
+def test_who_settles_an_item_is_compared_with_nobody(project: Store) -> None:
+    """The adjudicator has seen the others' votes."""
+    settled = a_judgment("b", rater="r2", answer=Pairwise(strength=2), flags=(ADJUDICATED,))
+    append(project, [a_judgment("a"), settled])
+    found = {tally.rater: tally.counts for tally in rater_tallies(project, "p", "overall")}
+    assert "compared" not in found["r1"] and "compared" not in found["r2"]
+    assert _labels(patterns(project, "p", "overall")) == ['{"-1":1}']
 
 
 def _labels(found: Iterable[Pattern]) -> list[str]:

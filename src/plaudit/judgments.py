@@ -17,6 +17,9 @@ from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from plaudit.records import Record, Text
 
+ADJUDICATED = "adjudicated"
+"""The flag of a judgment that settles its item: the answer stands whatever the votes say."""
+
 
 class Candidate(Record):
     """One of the responses that are judged."""

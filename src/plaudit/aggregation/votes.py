@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plaudit.judgments import (
+    ADJUDICATED,
     Answer,
     Item,
     Judgment,
@@ -37,8 +38,6 @@ FIRST, SECOND, TIE = 0, 1, 2
 """Answers about a pair, of the item: which of the two candidates is better."""
 WRONG, RIGHT = 0, 1
 """Verdicts on a step, up to and including it; a neutral one does no harm (Lightman et al. 2023)."""
-ADJUDICATED = "adjudicated"
-"""The flag of a judgment that settles its item."""
 
 
 class Unit(NamedTuple):

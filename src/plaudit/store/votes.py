@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from plaudit.judgments import (
+    ADJUDICATED,
     Item,
     Judgment,
     Labelled,
@@ -40,7 +41,7 @@ class Vote:
     """Of answer."""
     stratum: str
     panel: str
-    """people (and simulated ones) or machines (judges and rules)."""
+    """people (and simulated ones), machines (judges and rules), or adjudicators."""
     day: int
     """Since 1970, UTC."""
     is_repeat: bool
@@ -70,18 +71,24 @@ Cell = RaterCell | PatternCell
 
 def vote_of(judgment: Judgment, item: Item | None) -> Vote:
     """The vote of a judgment about an item, None where the item is not in the store."""
-    is_machine = judgment.rater.kind in ("judge", "rule")
     return Vote(
         rater=judgment.rater.id,
         question=_without_nul(judgment.question),
         kind=judgment.answer.kind,
         stratum=item.stratum if item else "",
-        panel="machines" if is_machine else "people",
+        panel=_panel(judgment),
         day=int(judgment.submitted_at.timestamp() // _SECONDS_A_DAY),
         is_repeat=judgment.is_repeat,
         measures=dict(_measures(judgment, item)),
         labels=dict(_labels(judgment)),
     )
+
+
+def _panel(judgment: Judgment) -> str:
+    """Who settles an item has seen the others' votes, and is compared with none of them."""
+    if ADJUDICATED in judgment.flags:
+        return "adjudicators"
+    return "machines" if judgment.rater.kind in ("judge", "rule") else "people"
 
 
 def written(vote: Vote) -> str:
