@@ -162,6 +162,8 @@ def test_the_log_is_exported(page: Page, url: str) -> None:
 def test_views_are_reached_by_keyboard(page: Page, url: str) -> None:
     go(page, url, "agreement")
     page.locator("#tab-agreement").focus()
+    expect(page.locator("#tab-agreement")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.locator("#tab-raters")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#tab-raters")).to_have_attribute("aria-current", "page")
