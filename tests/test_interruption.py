@@ -102,7 +102,13 @@ def kill_once_at_work(stage: str, config: Path, output: Path, rng: random.Random
     return process.wait()
 
 
-@pytest.mark.parametrize("name", STAGES)
+LONG = ("evaluate", "sample")
+"""Others stand for them in an ordinary run of the tests."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in STAGES]
+)
 def test_a_killed_stage_ends_as_an_uninterrupted_one(
     name: str, base: str, judge: str, tmp_path: Path
 ):

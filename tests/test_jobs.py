@@ -106,6 +106,7 @@ def weights_of(place: Path) -> dict[str, str]:
     return hashes
 
 
+@pytest.mark.slow
 def test_side_by_side_and_one_by_one_write_the_same(tmp_path: Path):
     found = []
     for jobs in (1, 2):

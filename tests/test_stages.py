@@ -151,11 +151,12 @@ def test_rl_raises_the_reward(base: str, pairs: str, tmp_path: Path, algorithm: 
         ("grpo", {"learning_rate": 1e-2}, 1.5),
         # A new adapter is a poor critic at first: its values only serve as a baseline (lam 1), and
         # the policy has to go slowly, or noise carries it away.
-        (
+        pytest.param(
             "ppo",
             {"learning_rate": 4e-3, "batch_size": 16, "num_ppo_epochs": 2,
              "critic": {"lam": 1.0, "learning_rate": 1e-2, "warmup_steps": 4}},
             1.1,
+            marks=pytest.mark.slow,
         ),
     ],
 )  # fmt: skip
