@@ -43,7 +43,7 @@ def krippendorff_alpha(
             label, or below 0 for ratio.
     """
     coincidences_PKK, items_P = _coincidences(found)
-    table_1KK = np.tensordot(items_P[None], coincidences_PKK, axes=1)
+    table_1KK = np.tensordot(items_P[None], coincidences_PKK, axes=1).astype(float)
     return float(_alphas(table_1KK, level, _values(values_K, found, level))[0])
 
 
@@ -72,7 +72,8 @@ def krippendorff_alpha_interval(
     for begin in range(0, resamples, block):
         size = min(block, resamples - begin)
         drawn_RP = rng.multinomial(int(items_P.sum()), items_P / items_P.sum(), size=size)
-        alphas.append(_alphas(np.tensordot(drawn_RP, coincidences_PKK, axes=1), level, values))
+        table_RKK = np.tensordot(drawn_RP, coincidences_PKK, axes=1).astype(float)
+        alphas.append(_alphas(table_RKK, level, values))
     point = krippendorff_alpha(found, level, values_K)
     return percentile_interval(point, np.concatenate(alphas), confidence)
 
