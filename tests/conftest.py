@@ -1,8 +1,12 @@
-"""What many tests share: a real tokenizer."""
+"""What many tests share: a real tokenizer, a real browser."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from transformers import PreTrainedTokenizerFast
 
 from plaudit.formats import load_demonstrations
@@ -17,3 +21,17 @@ def coffee_tokenizer() -> PreTrainedTokenizerFast:
     texts = [plain_text(d.prompt.content) for d in demonstrations]
     texts += [plain_text(d.response.content) for d in demonstrations]
     return train_tokenizer(texts, vocab_size=600)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser, for pages as people see them."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium here; .ci/run installs it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield started
+        started.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from plaudit.store import add_items, events, people, put_guideline, put_project, standing
 from plaudit.store.tokens import hash_of
@@ -18,17 +17,6 @@ from tests.lead_votes import filled, one_vote
 HIT = "window.hit=1"
 HOSTILE = f"<script>{HIT}</script><img src=x onerror='{HIT}'><svg onload='{HIT}'>"
 VIEWS = ("agreement", "raters", "items", "people", "guidelines", "events", "data")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium here; .ci/run installs it")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -162,6 +162,27 @@ def test_a_reference_anywhere_in_a_step_makes_it_follow():
     assert [s.name for s in read_recipe(recipe(steps=steps)).steps] == ["a", "b"]
 
 
+def test_a_step_waits_for_what_it_is_told_to_and_no_option_is_lost():
+    steps = {
+        "a": {"stage": "copy", "source": "data", "wait_for": ["b"]},
+        "b": {"stage": "copy", "source": "data"},
+    }
+    read = read_recipe(recipe(steps=steps))
+    assert [(step.name, step.after) for step in read.steps] == [("b", ()), ("a", ("b",))]
+
+
+@pytest.mark.parametrize(
+    ("waited", "told"), [(["x"], "no other step x"), (["a"], "no other step a"), ("b", "a list")]
+)
+def test_what_cannot_be_waited_for_is_told(waited: Any, told: str):
+    steps = {
+        "a": {"stage": "copy", "source": "data", "wait_for": waited},
+        "b": {"stage": "copy", "source": "data"},
+    }
+    with pytest.raises(ValueError, match=f"steps.a: wait_for: .*{told}"):
+        read_recipe(recipe(steps=steps))
+
+
 def test_overrides_reach_variables_steps_and_the_output():
     file = recipe()
     written = file.read_text()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from plaudit.artifacts import Draft
 from plaudit.evaluation.charts import line_chart
@@ -91,19 +89,6 @@ def a_run(
     )  # fmt: skip
     assert told.code == 0, told.err
     return out / "report.html", json.loads((out / "summary.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium here; .ci/run installs it")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
-        yield started
-        started.close()
 
 
 def test_what_models_wrote_is_text_and_nothing_is_fetched(tmp_path: Path, browser: Browser):

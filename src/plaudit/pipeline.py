@@ -60,7 +60,7 @@ class Step:
     config: Config
     output: Path
     after: tuple[str, ...]
-    """The steps whose artifacts it reads."""
+    """The steps whose artifacts it reads, and those that it is told to wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +234,11 @@ def _steps(
     where = {name: f"{path}: steps.{name}" for name in places}
     options = {name: _resolved(step, known, where[name]) for name, step in config.steps.items()}
     stages = {name: _stage(where[name], options[name].pop("stage", name)) for name in places}
-    after = {name: _references(step) & set(places) for name, step in config.steps.items()}
+    told = {
+        name: _told(where[name], name, options[name].pop("wait_for", []), places) for name in places
+    }
+    reads = {name: _references(step) & set(places) for name, step in config.steps.items()}
+    after = {name: reads[name] | told[name] for name in places}
     for name in list(_in_order(path, after)):
         module = stage_module(stages[name])
         yield Step(
@@ -245,6 +249,17 @@ def _steps(
             output=places[name],
             after=tuple(sorted(after[name])),
         )
+
+
+def _told(where: str, name: str, waited: Any, places: Collection[str]) -> set[str]:
+    """The steps that ``wait_for`` names: to be waited for, though nothing of theirs is read."""
+    if not isinstance(waited, list) or not all(isinstance(step, str) for step in waited):
+        raise ValueError(f"{where}: wait_for: expected a list of steps, found {waited!r}")
+    others = set(places) - {name}
+    for step in waited:
+        if step not in others:
+            raise ValueError(f"{where}: wait_for: no other step {step}{nearest(step, others)}")
+    return set(waited)
 
 
 def _stage(where: str, stage: Any) -> str:
