@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from plaudit.feedback.assignment.policy import rater_key
-from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Rater, canonical_json
+from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Rater, written_json
 from plaudit.store import get_project, open_store, put_project, schema
 from plaudit.store.assignment_queue import make_indexes
 from plaudit.store.assignments import assignment_id
@@ -88,13 +88,13 @@ def a_vote(id: str, number: int, rater: str, strength: int = 1, after: int = 0) 
 def _judgment_rows(items: int) -> Iterator[dict[str, Any]]:
     """As ``plaudit.store.log.link`` writes them, in order; texts are put together, not dumped."""
     head, seq = Head(), 0
-    shape = canonical_json(a_vote("\1", 0, "\2")).replace("\\u0001", "\1").replace("\\u0002", "\2")
+    shape = written_json(a_vote("\1", 0, "\2")).replace("\\u0001", "\1").replace("\\u0002", "\2")
     for number in range(items):
         for rater, strength in _votes_on(number, items):
             seq += 1
             id, item, after = f"j{seq:08d}", f"i{number:07d}", _seconds_after(seq, items)
             body = _body(shape, id, item, rater, strength, number, after)
-            assert seq % 100_000 != 1 or body == canonical_json(
+            assert seq % 100_000 != 1 or body == written_json(
                 a_vote(id, number, rater, strength, after)
             )
             salt = f"{seq:032x}"
@@ -133,7 +133,7 @@ def _item(number: int) -> Item:
 
 
 def _item_rows(items: int) -> Iterator[dict[str, Any]]:
-    shapes = [canonical_json(_item(number)) for number in range(20)]  # lengths, strata
+    shapes = [written_json(_item(number)) for number in range(20)]  # lengths, strata
     for number in range(items):
         content = shapes[number % 20].replace(f"{number % 20:07d}", f"{number:07d}")
         is_open = number >= items * (1 - OPEN_SHARE)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from benchmarks.collect_append import append_for
 from benchmarks.collect_fill import VOTES, fill
-from plaudit.judgments import Item, canonical_json
+from plaudit.judgments import Item, written_json
 from plaudit.store import Store, items, open_store, read, rebuild_tallies, schema, verify
 
 ITEMS = 60
@@ -22,7 +22,7 @@ def test_it_is_what_the_store_would_have_made(tmp_path: Path) -> None:
     assert len(judgments) == ITEMS * VOTES and all(judgments)
     with store.reading() as connection:
         for row in connection.execute(select(schema.item.c.content)):
-            assert canonical_json(Item.model_validate_json(row.content)) == row.content
+            assert written_json(Item.model_validate_json(row.content)) == row.content
     assert len({entry.item.prompt for entry in items(store, "p")}) == ITEMS
     filled = _tallies(store)
     rebuild_tallies(store)

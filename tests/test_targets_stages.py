@@ -30,7 +30,10 @@ def test_ratings_that_went_through_the_log_are_the_same_to_the_last_digit(tmp_pa
     made = run_stage("consensus", tmp_path / "made", judgments=str(log.path))
     data = str(made.path / "judged.jsonl.gz")
     for portion in ((0.0, 1.0), (0.0, 0.4), (0.8, 1.0)):
-        assert load_judged(data, portion=portion) == load_judged(RATINGS, portion=portion)
+        # As text: a model learns the order of arguments too, which equality leaves out.
+        assert repr(load_judged(data, portion=portion)) == repr(
+            load_judged(RATINGS, portion=portion)
+        )
     said = json.loads((made.path / "lineage.json").read_text())
     assert said["project"] == "imported" and said["last_seq"] == 2500
     assert sum(said["raters"].values()) == 2500 and len(said["head_sha256"]) == 64

@@ -174,8 +174,15 @@ class Judgment(Record):
     """The row it was imported from, as it stood there."""
 
 
+def written_json(record: Record) -> str:
+    """How a record is kept: no spaces, UTF-8 as it is, mappings in the order they came in (a model
+    that learns to call a tool learns the order of its arguments too)."""
+    value = record.model_dump(mode="json")
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical_json(record: Record) -> str:
-    """The one way a record is written: keys in order, no spaces, UTF-8 as it is."""
+    """How records are compared: as they are kept, but for the order of keys."""
     value = record.model_dump(mode="json")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

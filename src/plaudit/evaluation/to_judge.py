@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from plaudit.artifacts import read_artifact, write_text
-from plaudit.judgments import Candidate, Item, canonical_json
+from plaudit.judgments import Candidate, Item, written_json
 from plaudit.records import Message, Messages
 from plaudit.text import parse_assistant
 
@@ -59,7 +59,7 @@ def write_project(evaluation: Path, folder: Path, title: str) -> Path:
     """
     items = items_of_evaluation(evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "items.jsonl", "".join(canonical_json(item) + "\n" for item in items))
+    write_text(folder / "items.jsonl", "".join(written_json(item) + "\n" for item in items))
     project = {
         "id": "evaluation",
         "title": title,

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
 
-from plaudit.judgments import Item, canonical_json
+from plaudit.judgments import Item, written_json
 from plaudit.store.assignments import AnyRow
 from plaudit.store.schema import assignment, item
 
@@ -195,7 +195,7 @@ def set_priorities(connection: Connection, project: str, items: Iterable[Item]) 
     """The priority, and what else does not change what is judged, of items that are there."""
     given = item.update().where(item.c.project == project, item.c.id == bindparam("of_id"))
     rows = [
-        {"of_id": one.id, "priority": one.priority, "content": canonical_json(one)} for one in items
+        {"of_id": one.id, "priority": one.priority, "content": written_json(one)} for one in items
     ]
     if rows:
         connection.execute(given, rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from plaudit.judgments import Item, canonical_json, fingerprint
+from plaudit.judgments import Item, fingerprint, written_json
 from plaudit.store import schema
 from plaudit.store.opening import Store
 
@@ -114,6 +114,6 @@ def _new_rows(
 def _row(project: str, item: Item, target_votes: int) -> dict[str, Any]:
     return {
         "project": project, "id": item.id, "question": item.question, "stratum": item.stratum,
-        "priority": item.priority, "content": canonical_json(item), "sha256": fingerprint(item),
+        "priority": item.priority, "content": written_json(item), "sha256": fingerprint(item),
         "is_gold": item.gold is not None, "target_votes": target_votes,
     }  # fmt: skip

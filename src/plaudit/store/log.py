@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, select
 
-from plaudit.judgments import Judgment, Withdrawn, canonical_json
+from plaudit.judgments import Judgment, Withdrawn, written_json
 from plaudit.store import schema
 from plaudit.store.chain import Head, hash_body, hash_link
 from plaudit.store.opening import Store
@@ -82,7 +82,7 @@ class Appending:
         Raises:
             ValueError: as the function of this name.
         """
-        body = canonical_json(judgment)
+        body = written_json(judgment)
         _check_writable(judgment, body)
         if before := _recorded_before(self.connection, judgment.id, body):
             return before

@@ -56,7 +56,7 @@ item = Table(
     Column("question", String, nullable=False),
     Column("stratum", String, nullable=False, default=""),
     Column("priority", Integer, nullable=False, default=0),
-    Column("content", Text, nullable=False),  # the Item, canonical JSON
+    Column("content", Text, nullable=False),  # the Item, as `written_json` has it
     Column("sha256", String(64), nullable=False),
     Column("is_gold", Boolean, nullable=False, default=False),
     Column("target_votes", Integer, nullable=False),  # rises where votes disagree
@@ -145,7 +145,7 @@ judgment = Table(
     Column("sha256", String(64), nullable=False),  # of all of the above
     # Beside the chain: erased on request, and the chain still holds.
     Column("salt", String(32)),
-    Column("body", Text),  # the Judgment, canonical JSON
+    Column("body", Text),  # the Judgment, as `written_json` has it
     Column("rater", String),
     Column("item", String),
     Column("supersedes", String, unique=True),  # the judgment that it replaces
