@@ -17,7 +17,7 @@ from plaudit.sampling import (
     filter_logprobs,
 )
 from plaudit.sampling.attention import can_be_packed, sampling_attention
-from plaudit.sampling.keys import GROWTH_TOKENS, WORTH_MOVING
+from plaudit.sampling.pages import PAGE_TOKENS, WORTH_FILLING
 from plaudit.text import Tokens, Tree
 from tests.tiny import BRANCHING, FAMILIES, tiny_language_model
 
@@ -45,8 +45,8 @@ def sampler(family: str = "llama", slots: int = 8, **options) -> LocalSampler:
 
 
 PARAMS = SamplingParams(max_tokens=12, seed=3)
-LONG = SamplingParams(max_tokens=2 * GROWTH_TOKENS + 20, seed=3)
-"""Rooms are made again and again, and most responses end on the way."""
+LONG = SamplingParams(max_tokens=PAGE_TOKENS + 20, seed=3)
+"""Pages are taken while others are given up."""
 
 
 def tree_of(rollout: Rollout) -> Tree:
@@ -63,8 +63,8 @@ def test_logprobs_equal_the_learners(family: str):
 def test_long_responses_have_the_learners_logprobs(family: str):
     rollouts = sampler(family, slots=24).sample(prompts(), 5, LONG)
     lengths = [len(r.ids) for r in rollouts]
-    assert max(lengths) > 2 * GROWTH_TOKENS
-    assert sum(n > GROWTH_TOKENS for n in lengths) < WORTH_MOVING * len(lengths)
+    assert max(lengths) > PAGE_TOKENS
+    assert sum(n < PAGE_TOKENS for n in lengths) > WORTH_FILLING * len(lengths)
     assert_learned_alike(family, rollouts)
 
 

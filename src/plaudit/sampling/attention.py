@@ -1,15 +1,15 @@
 """Attention of sequences that are sampled together: their prompts packed, then a token of each.
 
-A model is told to use it for as long as it samples; the keys lie in cohorts, which reach the
-attention through the model's keyword arguments.
+A model is told to use it for as long as it samples; the keys reach it through the model's keyword
+arguments.
 
-Shapes: T prompt tokens of a cohort one after another, B rows that are written to, H query heads,
+Shapes: T prompt tokens one after another, B rows that are written to, H query heads,
 D head size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +20,8 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from plaudit.models.attention import SHARED_KEYS
 from plaudit.models.forward import layout_of
-from plaudit.sampling.keys import CohortKeys, Scoring
+from plaudit.sampling.keys import Keys
+from plaudit.sampling.page_attention import Scoring
 
 SAMPLING = "plaudit_sampling"
 
@@ -35,9 +36,9 @@ class Pass(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The packed prompts of a cohort are read."""
+    """Packed prompts are read."""
 
-    keys: CohortKeys
+    keys: Keys
 
     def attend(
         self, layer: int, query_1HTD: Tensor, key: Tensor, value: Tensor, how: Scoring
@@ -47,19 +48,15 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class NextTokens:
-    """Every row of every cohort goes on by one token."""
+    """Every row goes on by one token."""
 
-    cohorts: Sequence[CohortKeys]
+    keys: Keys
 
     def attend(
         self, layer: int, query_BH1D: Tensor, key: Tensor, value: Tensor, how: Scoring
     ) -> Tensor:
-        sizes = [keys.active for keys in self.cohorts]
-        parts = (x[:, :, 0].split(sizes) for x in (query_BH1D, key, value))
-        found = [
-            keys.go_on(layer, *part, how) for keys, *part in zip(self.cohorts, *parts, strict=True)
-        ]
-        return torch.cat(found)[:, :, None]
+        of_token = (x[:, :, 0] for x in (query_BH1D, key, value))
+        return self.keys.go_on(layer, *of_token, how)[:, :, None]
 
 
 def can_be_packed(model: PreTrainedModel) -> bool:
@@ -97,7 +94,7 @@ def _attention(
     softcap: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    assert attention_mask is None, "which keys are seen is the cohort's to know"
+    assert attention_mask is None, "which keys are seen is theirs to know"
     layer = module.layer_idx
     assert isinstance(layer, int)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

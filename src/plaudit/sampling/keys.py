@@ -1,240 +1,164 @@
-"""Keys and values of a cohort: prompts read together, and the responses that go on from them.
+"""Keys and values of all that is being sampled.
 
-A prompt's keys stand once for all its responses. All responses of a cohort have written equally
-many tokens; prompts are padded to the cohort's longest. Buffers are as long as what they hold, all
-but some tokens, because products with a part of a longer one took three times as long on a CPU.
+A prompt with several responses stands once, in pages that all of them ask; a response, and a prompt
+with a single one, in pages of their own.
 
-Shapes: U prompts, N responses to each, C = U N rows, B rows still written to, H query heads, G key
-heads, Q = H / G, P tokens of the longest prompt, R of the longest response, S of those seen,
-D head size, T tokens of a prompt.
+Shapes: S slots, B rows written to, U prompts, X their tokens one after another, H query heads, G
+key heads, N pages, M rows asking a page, K answers to a row, D head size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
 
-WORTH_MOVING = 0.75
-"""Rows are moved together once this part of them, or less, is still written to."""
-GROWTH_TOKENS = 32
-"""Room for responses is made this many tokens at a time."""
-
-
-class Scoring(NamedTuple):
-    """How a layer turns products of queries and keys into scores."""
-
-    scale: float
-    window: int | None
-    """Keys this far back are no longer seen; None: all are."""
-    cap: float | None
-    """Scores s become ``cap tanh(s / cap)`` (Gemma 2)."""
+from plaudit.sampling.page_attention import Asked, Scoring, answers, causal, joined, with_nobody
+from plaudit.sampling.pages import NOBODY, Pages, Place
 
 
 @dataclass(slots=True)
-class _Layer:
-    prompt_key_UGPD: Tensor
-    prompt_value_UGPD: Tensor
-    key_CGRD: Tensor
-    value_CGRD: Tensor
+class _Step:
+    """What one token for every row needs to know, in all layers alike."""
 
-    def make_room(self, written: int) -> None:
-        """For one more token."""
-        if written == self.key_CGRD.shape[2]:
-            self.key_CGRD, self.value_CGRD = (
-                # Zero where nothing is written yet: what is not seen must still be a number.
-                pad(x, (0, 0, 0, GROWTH_TOKENS))
-                for x in (self.key_CGRD, self.value_CGRD)
-            )
-
-    def kept(self, prompts: Tensor, longest: int, rows: Tensor) -> _Layer:
-        """Some of the prompts, and some of the rows."""
-        return _Layer(
-            self.prompt_key_UGPD[:, :, :longest].index_select(0, prompts),
-            self.prompt_value_UGPD[:, :, :longest].index_select(0, prompts),
-            self.key_CGRD.index_select(0, rows),
-            self.value_CGRD.index_select(0, rows),
-        )
+    place: Place
+    asked: list[tuple[Pages, Asked]]
+    answer_BK: Tensor
 
 
-class CohortKeys:
-    """The keys and values of all layers.
+class Keys:
+    """The keys and values of sequences in at most ``slots`` slots, numbered from 0."""
 
-    Args:
-        lengths: tokens of each prompt.
-        responses: of each prompt.
-    """
+    def __init__(self, slots: int, device: torch.device) -> None:
+        self._device = device
+        self._own, self._shared = Pages(device), Pages(device)
+        # The last of each is nobody's, who holds no tokens.
+        self._tokens_S = np.zeros(slots + 1, np.int64)
+        """In pages of its own."""
+        self._before_S = np.zeros(slots + 1, np.int64)
+        """Of the prompt, where that stands in shared pages."""
+        self._prompt_S = np.full(slots + 1, NOBODY)
+        """Whose shared pages it asks."""
+        self._prompts = 0
+        self._lengths: list[int] = []
+        self._reading: tuple[Pages, Place]
+        self._step: _Step
 
-    def __init__(self, lengths: np.ndarray, responses: int, device: torch.device) -> None:
-        self._length_U = torch.as_tensor(lengths, device=device)
-        self._responses = responses
-        self._written = 0
-        self._layers: dict[int, _Layer] = {}
-        self._live_B: Tensor | None = None
-        """Rows still written to, in order; None: all."""
-        self._padded_UP = self._padding()
-
-    @property
-    def active(self) -> int:
-        return len(self._length_U) * self._responses if self._live_B is None else len(self._live_B)
+    def admit(self, lengths: Sequence[int], slot_UM: np.ndarray) -> None:
+        """Make room for prompts of so many tokens, each with its slots, which ``read`` is given."""
+        self._lengths = list(lengths)
+        prompts, responses = slot_UM.shape
+        slots, each = slot_UM.ravel(), np.repeat(lengths, responses)
+        if responses == 1:
+            holders, pages = slots, self._own
+            self._tokens_S[slots], self._before_S[slots] = each, 0
+        else:
+            holders, pages = self._prompts + np.arange(prompts), self._shared
+            self._tokens_S[slots], self._before_S[slots] = 0, each
+            self._prompt_S[slots] = np.repeat(holders, responses)
+        self._prompts += prompts
+        pages.take(holders, lengths)
+        token_X = np.concatenate([np.arange(n) for n in lengths])
+        self._reading = pages, pages.place(np.repeat(holders, lengths), token_X)
 
     def read(
         self, layer: int, query_HXD: Tensor, key_GXD: Tensor, value_GXD: Tensor, how: Scoring
     ) -> Tensor:
-        """Every prompt attends to itself, and its keys are kept; X: all prompts' tokens in turn."""
-        lengths = self._length_U.tolist()
-        kept = self._layers[layer] = self._allocate(key_GXD, value_GXD, max(lengths))
-        each = (x.split(lengths, dim=1) for x in (query_HXD, key_GXD, value_GXD))
-        found = []
-        for u, (query, key, value) in enumerate(zip(*each, strict=True)):
-            kept.prompt_key_UGPD[u, :, : key.shape[1]] = key
-            kept.prompt_value_UGPD[u, :, : value.shape[1]] = value
-            found.append(_causal(query, key, value, how))
-        return torch.cat(found, dim=1)
+        """Every admitted prompt attends to itself, and its keys are kept."""
+        pages, place = self._reading
+        pages.write(layer, place, key_GXD.transpose(0, 1), value_GXD.transpose(0, 1))
+        each = (x.split(self._lengths, dim=1) for x in (query_HXD, key_GXD, value_GXD))
+        return torch.cat([causal(*one, how) for one in zip(*each, strict=True)], dim=1)
+
+    def begin(self, slot_B: np.ndarray) -> None:
+        """Make room for one token of every slot that is written to, which ``go_on`` is given."""
+        token_B = self._tokens_S[slot_B]
+        self._own.make_room(slot_B, token_B)
+        self._tokens_S[slot_B] += 1
+        asked = [(self._own, self._asked_own(slot_B))]
+        if len(self._shared):
+            asked.append((self._shared, self._asked_shared(slot_B)))
+        row_E = np.concatenate([who.row_NM.ravel() for _, who in asked])
+        someone_E = np.flatnonzero(row_E < len(slot_B))
+        answer_BK = _grouped(someone_E, row_E[someone_E], len(slot_B), nothing=len(row_E))
+        self._step = _Step(
+            place=self._own.place(slot_B, token_B),
+            asked=[(pages, who.asked(self._device)) for pages, who in asked],
+            answer_BK=torch.as_tensor(answer_BK, device=self._device),
+        )
 
     def go_on(
         self, layer: int, query_BHD: Tensor, key_BGD: Tensor, value_BGD: Tensor, how: Scoring
     ) -> Tensor:
         """Keep the newest token's keys, and attend from it to its prompt and all written since."""
-        kept = self._layers[layer]
-        kept.make_room(self._written)
-        self._write(kept.key_CGRD[:, :, self._written], key_BGD)
-        self._write(kept.value_CGRD[:, :, self._written], value_BGD)
-        query_CGQD = self._spread(query_BHD * how.scale).unflatten(1, (key_BGD.shape[1], -1))
-        scores = [
-            self._prompt_scores(query_CGQD, kept.prompt_key_UGPD, how),
-            self._own_scores(query_CGQD, kept.key_CGRD, how),
-        ]
-        probs = torch.cat(scores, -1).softmax(-1, dtype=torch.float32).to(query_BHD.dtype)
-        of_prompt_CGQP, own_CGQR = probs.split([x.shape[-1] for x in scores], -1)
-        found_CGQD = own_CGQR @ kept.value_CGRD
-        found_CGQD += self._of_prompts(of_prompt_CGQP, kept.prompt_value_UGPD)
-        found_CHD = found_CGQD.flatten(1, 2)
-        return found_CHD if self._live_B is None else found_CHD.index_select(0, self._live_B)
+        step = self._step
+        self._own.write(layer, step.place, key_BGD, value_BGD)
+        query_BGQD = with_nobody((query_BHD * how.scale).unflatten(1, (key_BGD.shape[1], -1)))
+        parts = [answers(query_BGQD, pages.kept(layer), who, how) for pages, who in step.asked]
+        return joined(parts, step.answer_BK)
 
-    def advance(self) -> None:
-        """All layers have the newest token's keys."""
-        self._written += 1
+    def release(self, slots: np.ndarray) -> None:
+        """These have ended, and others may take their slots."""
+        prompts = np.unique(self._prompt_S[slots])
+        self._prompt_S[slots] = NOBODY
+        self._own.release(slots)
+        self._shared.release(prompts[~np.isin(prompts, self._prompt_S)])
 
-    def keep(self, alive_B: np.ndarray) -> None:
-        """Go on with some of the rows; the others' keys are dropped once it is worth it."""
-        if alive_B.all() or not alive_B.any():
-            return
-        rows = len(self._length_U) * self._responses
-        live_C = np.zeros(rows, bool)
-        live_C[np.arange(rows) if self._live_B is None else self._live_B.cpu().numpy()] = alive_B
-        live_UN = live_C.reshape(-1, self._responses)
-        prompts = np.flatnonzero(live_UN.any(1))
-        responses = int(live_UN.sum(1).max())
-        if len(prompts) * responses <= WORTH_MOVING * rows:
-            # The live rows of each prompt first; dead ones fill up to the most of any prompt.
-            order_UN = np.argsort(~live_UN, axis=1, kind="stable")[prompts, :responses]
-            rows_C = (order_UN + prompts[:, None] * self._responses).ravel()
-            self._move(prompts, rows_C, responses)
-            live_C = live_C[rows_C]
-        live = torch.as_tensor(np.flatnonzero(live_C), device=self._length_U.device)
-        self._live_B = None if live_C.all() else live
-
-    def _move(self, prompts: np.ndarray, rows: np.ndarray, responses: int) -> None:
-        device = self._length_U.device
-        prompts_U = torch.as_tensor(prompts, device=device)
-        rows_C = torch.as_tensor(rows, device=device)
-        self._length_U = self._length_U[prompts_U]
-        self._responses = responses
-        longest = int(self._length_U.max())
-        for layer, kept in self._layers.items():
-            self._layers[layer] = kept.kept(prompts_U, longest, rows_C)
-        self._padded_UP = self._padding()
-
-    def _padding(self) -> Tensor | None:
-        """True where a prompt has no token; None where all are equally long."""
-        longest = int(self._length_U.max())
-        if int(self._length_U.min()) == longest:
-            return None
-        return torch.arange(longest, device=self._length_U.device) >= self._length_U[:, None]
-
-    def _allocate(self, key_GXD: Tensor, value_GXD: Tensor, longest: int) -> _Layer:
-        heads, prompts = len(key_GXD), len(self._length_U)
-        rows = prompts * self._responses
-        return _Layer(
-            # Zero where padded, as where room is made.
-            key_GXD.new_zeros(prompts, heads, longest, key_GXD.shape[-1]),
-            value_GXD.new_zeros(prompts, heads, longest, value_GXD.shape[-1]),
-            key_GXD.new_zeros(rows, heads, 0, key_GXD.shape[-1]),
-            value_GXD.new_zeros(rows, heads, 0, value_GXD.shape[-1]),
+    def _asked_own(self, slot_B: np.ndarray) -> _Asking:
+        row_S = np.full(len(self._tokens_S), len(slot_B))
+        row_S[slot_B] = np.arange(len(slot_B))
+        holder_N, first_N = self._own.holder_N, self._own.first_N
+        return _Asking(
+            row_NM=row_S[holder_N][:, None],
+            newest_B=self._newest(slot_B),
+            first_N=self._before_S[holder_N] + first_N,
+            tokens_N=self._tokens_S[holder_N] - first_N,
         )
 
-    def _write(self, into_CGD: Tensor, newest_BGD: Tensor) -> None:
-        if self._live_B is None:
-            into_CGD.copy_(newest_BGD)
-        else:
-            into_CGD.index_copy_(0, self._live_B, newest_BGD)
+    def _asked_shared(self, slot_B: np.ndarray) -> _Asking:
+        prompt_B = self._prompt_S[slot_B]
+        row_R = np.flatnonzero(prompt_B != NOBODY)
+        prompt_U, which_R = np.unique(prompt_B[row_R], return_inverse=True)
+        row_UM = _grouped(row_R, which_R, len(prompt_U) + 1, nothing=len(slot_B))
+        tokens_U = np.append(self._before_S[slot_B[row_UM[:-1, 0]]], 0)
+        holder_N, first_N = self._shared.holder_N, self._shared.first_N
+        # A hole's is the one after the last.
+        prompt_N = np.where(holder_N == NOBODY, len(prompt_U), np.searchsorted(prompt_U, holder_N))
+        return _Asking(
+            row_NM=row_UM[prompt_N],
+            newest_B=self._newest(slot_B),
+            first_N=first_N,
+            tokens_N=tokens_U[prompt_N] - first_N,
+        )
 
-    def _spread(self, query_BHD: Tensor) -> Tensor:
-        """Queries at their rows; those of rows no longer written to are zero."""
-        if self._live_B is None:
-            return query_BHD
-        rows = len(self._length_U) * self._responses
-        spread = query_BHD.new_zeros(rows, *query_BHD.shape[1:])
-        return spread.index_copy_(0, self._live_B, query_BHD)
-
-    def _prompt_scores(self, query_CGQD: Tensor, key_UGPD: Tensor, how: Scoring) -> Tensor:
-        """[C, G, Q, P]; all responses' queries meet one copy of their prompt's keys."""
-        heads = query_CGQD.shape[2]
-        query_UGND = query_CGQD.unflatten(0, (-1, self._responses)).transpose(1, 2).flatten(2, 3)
-        scores_UGNP = _capped(query_UGND @ key_UGPD.transpose(-1, -2), how.cap)
-        hidden_UP = self._hidden(how.window)
-        if hidden_UP is not None:
-            scores_UGNP = scores_UGNP.masked_fill_(hidden_UP[:, None, None], -torch.inf)
-        per_row = scores_UGNP.unflatten(2, (self._responses, heads)).transpose(1, 2)
-        return per_row.flatten(0, 1)
-
-    def _own_scores(self, query_CGQD: Tensor, key_CGRD: Tensor, how: Scoring) -> Tensor:
-        """[C, G, Q, R]: of what was written since the prompt."""
-        scores_CGQR = _capped(query_CGQD @ key_CGRD.transpose(-1, -2), how.cap)
-        scores_CGQR[..., self._written + 1 :] = -torch.inf
-        if how.window is not None:
-            scores_CGQR[..., : max(0, self._written + 1 - how.window)] = -torch.inf
-        return scores_CGQR
-
-    def _of_prompts(self, probs_CGQP: Tensor, value_UGPD: Tensor) -> Tensor:
-        """[C, G, Q, D]: the values of the prompts, weighed."""
-        heads = probs_CGQP.shape[2]
-        probs_UGNP = probs_CGQP.unflatten(0, (-1, self._responses)).transpose(1, 2).flatten(2, 3)
-        found_UGND = probs_UGNP @ value_UGPD
-        return found_UGND.unflatten(2, (self._responses, heads)).transpose(1, 2).flatten(0, 1)
-
-    def _hidden(self, window: int | None) -> Tensor | None:
-        """[U, P]: where a prompt's keys are not seen, being padding or behind the window."""
-        if window is None:
-            return self._padded_UP
-        longest = int(self._length_U.max())
-        at_P = torch.arange(longest, device=self._length_U.device)
-        behind_UP = at_P <= self._length_U[:, None] + self._written - window
-        return behind_UP if self._padded_UP is None else behind_UP | self._padded_UP
+    def _newest(self, slot_B: np.ndarray) -> np.ndarray:
+        """Positions of the newest tokens; the last stands for nobody's."""
+        return np.append(self._before_S[slot_B] + self._tokens_S[slot_B] - 1, 0)
 
 
-def _capped(scores: Tensor, cap: float | None) -> Tensor:
-    return scores if cap is None else cap * torch.tanh(scores / cap)
+class _Asking(NamedTuple):
+    """``Asked``, before it goes to the device."""
+
+    row_NM: np.ndarray
+    newest_B: np.ndarray
+    first_N: np.ndarray
+    tokens_N: np.ndarray
+
+    def asked(self, device: torch.device) -> Asked:
+        newest_NM = self.newest_B[self.row_NM]
+        each = (self.row_NM, newest_NM, self.first_N, self.tokens_N)
+        return Asked(*(torch.as_tensor(x, device=device) for x in each))
 
 
-def _causal(query_HTD: Tensor, key_GTD: Tensor, value_GTD: Tensor, how: Scoring) -> Tensor:
-    """A prompt's attention to itself."""
-    tokens = query_HTD.shape[1]
-    if how.cap is None and (how.window is None or tokens <= how.window):
-        return scaled_dot_product_attention(
-            query_HTD[None], key_GTD[None], value_GTD[None], is_causal=True, scale=how.scale,
-            enable_gqa=query_HTD.shape[0] != key_GTD.shape[0],
-        )[0]  # fmt: skip
-    query_GQTD = query_HTD.unflatten(0, (key_GTD.shape[0], -1))
-    scores = _capped(query_GQTD * how.scale @ key_GTD[:, None].transpose(-1, -2), how.cap)
-    seen_TT = torch.ones(tokens, tokens, dtype=torch.bool, device=scores.device).tril()
-    if how.window is not None:
-        seen_TT = seen_TT.triu(1 - how.window)
-    scores = scores.masked_fill(~seen_TT, -torch.inf)
-    probs = scores.softmax(-1, dtype=torch.float32).to(value_GTD.dtype)
-    return (probs @ value_GTD[:, None]).flatten(0, 1)
+def _grouped(item_X: np.ndarray, group_X: np.ndarray, groups: int, *, nothing: int) -> np.ndarray:
+    """[groups, most items of any]: the items of each group in order, then ``nothing``."""
+    order_X = np.argsort(group_X, kind="stable")
+    sizes = np.bincount(group_X, minlength=groups)
+    rank_X = np.arange(len(item_X)) - np.repeat(sizes.cumsum() - sizes, sizes)
+    table = np.full((groups, max(1, sizes.max(initial=0))), nothing)
+    table[group_X[order_X], rank_X] = item_X[order_X]
+    return table

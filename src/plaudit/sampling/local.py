@@ -28,8 +28,9 @@ from plaudit.sampling.attention import (
     can_be_packed,
     sampling_attention,
 )
-from plaudit.sampling.cohorts import Cohort, Waiting, Written, together, uniforms_of
+from plaudit.sampling.keys import Keys
 from plaudit.sampling.rollouts import Continuation, SamplingParams, Start
+from plaudit.sampling.rows import Rows, Waiting, Written, uniforms_of
 from plaudit.sampling.stateful import sample_rows
 from plaudit.sampling.tokens import choose_tokens
 from plaudit.text import Renderer
@@ -108,8 +109,9 @@ class LocalSampler:
             for k in range(0, len(start.indices), size)
         ]
         run = _Run(
-            self._model, params, np.array(self._renderer.stop_ids),
-            slots=size, prefill_tokens=self._prefill_tokens,
+            self._model, params, np.array(self._renderer.stop_ids), slots=size,
+            prefill_tokens=self._prefill_tokens,
+            longest_tokens=max((start.max_tokens for start in starts), default=0),
         )  # fmt: skip
         with sampling_attention(self._model):
             done = run.all(waiting)
@@ -168,29 +170,31 @@ class _Run:
         *,
         slots: int,
         prefill_tokens: int,
+        longest_tokens: int,
     ) -> None:
         self._model = model
         self._params = params
         self._stop_ids = stop_ids
         self._slots = slots
         self._prefill_tokens = prefill_tokens
-        self._cohorts: list[Cohort] = []
+        self._rows = Rows(slots, longest_tokens, params.seed)
+        self._keys = Keys(slots, model.device)
         self._done: list[Written] = []
 
     def all(self, waiting: list[Waiting]) -> list[Written]:
-        # Prompts of like length are computed together; the order changes no result.
+        # Prompts of like length are read together; the order changes no result.
         queue = sorted(waiting, key=lambda w: len(w.start.ids))
-        while queue or self._cohorts:
+        while queue or len(self._rows.slot_B):
             while group := self._next_admission(queue):
                 self._admit(group)
-            if self._cohorts:
+            if len(self._rows.slot_B):
                 self._decode()
         return self._done
 
     def _next_admission(self, queue: list[Waiting]) -> list[Waiting]:
         """Take from the queue what fits; wait until a quarter of the slots is free."""
-        free = self._slots - sum(map(len, self._cohorts))
-        if self._cohorts and free < max(1, self._slots // 4):
+        free = self._rows.free
+        if free < self._slots and free < max(1, self._slots // 4):
             return []
         taken: list[Waiting] = []
         tokens = 0
@@ -199,7 +203,7 @@ class _Run:
             tokens += len(start.ids)
             if taken and tokens > self._prefill_tokens:
                 break
-            if taken and not _alike(start, taken[0].start):
+            if taken and len(start.indices) != len(taken[0].start.indices):
                 break
             taken.append(queue.pop())
             free -= len(start.indices)
@@ -207,43 +211,39 @@ class _Run:
 
     def _admit(self, group: list[Waiting]) -> None:
         """Read the prompts once, one after another, and draw every first token."""
-        device = self._model.device
-        cohort = Cohort(group, self._params.seed, device)
         prompts = [w.start.ids for w in group]
-        ids_T = torch.as_tensor(np.concatenate(prompts), device=device)
-        position_T = torch.cat([torch.arange(len(ids), device=device) for ids in prompts])
-        hidden_TD = self._hidden(ids_T[None], position_T[None], Prompts(cohort.keys))[0]
-        last_U = torch.as_tensor(np.cumsum([len(ids) for ids in prompts]) - 1, device=device)
-        self._draw([cohort], hidden_TD[last_U].repeat_interleave(len(cohort) // len(group), 0))
-        self._cohorts += [cohort] if len(cohort) else []
+        lengths = [len(ids) for ids in prompts]
+        slot_UM = self._rows.admit(group)
+        self._keys.admit(lengths, slot_UM)
+        positions = np.concatenate([np.arange(n) for n in lengths])
+        hidden_1TD = self._hidden(
+            np.concatenate(prompts)[None], positions[None], Prompts(self._keys)
+        )
+        last_U = torch.as_tensor(np.cumsum(lengths) - 1, device=hidden_1TD.device)
+        self._draw(slot_UM.ravel(), hidden_1TD[0, last_U].repeat_interleave(slot_UM.shape[1], 0))
 
     def _decode(self) -> None:
         """One token for every active sequence."""
-        device = self._model.device
-        ids_B, position_B = (together(self._cohorts, n, device) for n in ("newest_B", "position_B"))
-        every = NextTokens([cohort.keys for cohort in self._cohorts])
-        hidden_B1D = self._hidden(ids_B[:, None], position_B[:, None], every)
-        for cohort in self._cohorts:
-            cohort.keys.advance()
-        self._draw(self._cohorts, hidden_B1D[:, 0])
-        self._cohorts = [cohort for cohort in self._cohorts if len(cohort)]
+        slots = self._rows.slot_B
+        self._keys.begin(slots)
+        ids, positions = self._rows.newest(slots), self._rows.positions(slots)
+        every = NextTokens(self._keys)
+        self._draw(slots, self._hidden(ids[:, None], positions[:, None], every)[:, 0])
 
-    def _hidden(self, ids_BT: Tensor, position_BT: Tensor, sampling: Pass) -> Tensor:
+    def _hidden(self, ids_BT: np.ndarray, position_BT: np.ndarray, sampling: Pass) -> Tensor:
+        ids, position = (
+            torch.as_tensor(x, device=self._model.device).long() for x in (ids_BT, position_BT)
+        )
         return self._model.base_model(
-            input_ids=ids_BT.long(), position_ids=position_BT, use_cache=False, sampling=sampling
+            input_ids=ids, position_ids=position, use_cache=False, sampling=sampling
         ).last_hidden_state
 
-    def _draw(self, cohorts: list[Cohort], hidden_BD: Tensor) -> None:
+    def _draw(self, slots: np.ndarray, hidden_BD: Tensor) -> None:
         logits_BV = language_logits(self._model, hidden_BD)
-        uniform_B = together(cohorts, "uniform_B", logits_BV.device)
+        uniform_B = torch.as_tensor(self._rows.uniforms(slots), device=logits_BV.device)
         drawn = choose_tokens(logits_BV, uniform_B, self._params)
-        ends = np.cumsum([len(cohort) for cohort in cohorts])[:-1]
-        ids, logprobs = (np.split(x.cpu().numpy(), ends) for x in drawn)
-        for cohort, ids_B, logprob_B in zip(cohorts, ids, logprobs, strict=True):
-            self._done += cohort.append(ids_B, logprob_B, self._stop_ids)
-
-
-def _alike(shorter: Start, longer: Start) -> bool:
-    """May they be in one cohort, whose prompts are padded to the longest for the next tokens?"""
-    same = len(shorter.indices) == len(longer.indices)
-    return same and 2 * len(shorter.ids) >= len(longer.ids)
+        ids, logprobs = (x.cpu().numpy() for x in drawn)
+        ended = self._rows.append(slots, ids, logprobs, self._stop_ids)
+        if len(ended):
+            self._keys.release(ended)
+            self._done += self._rows.take(ended)
