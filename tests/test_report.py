@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from playwright.sync_api import Browser
 from plaudit.artifacts import Draft
 from plaudit.evaluation.charts import line_chart
 from plaudit.evaluation.dialogue import LONGEST_RESULT, shown_answer, shown_message
+from plaudit.evaluation.to_judge import items_of_evaluation
 from plaudit.evaluation.worries import worries
+from plaudit.judgments import Answer, Item, Pairwise
 from plaudit.records import Message, ToolCall
+from plaudit.store import add_items, append, open_store, put_project
 from tests.command import plaudit
+from tests.judging import judgment
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 CALL = '<|call|>add_order_item {"menu_item_id":"latte-1","quantity":2}'
@@ -57,18 +62,32 @@ def finished(output: Path, stage: str, metrics: dict, files: dict[str, list[dict
 
 
 def a_run(
-    place: Path, answers: list[str], turns: list[dict[str, Any]] | None = None
+    place: Path,
+    answers: list[str],
+    turns: list[dict[str, Any]] | None = None,
+    *,
+    endings: tuple[str, ...] = ("",) * 3,
+    judged: Callable[[Item], Answer] | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """The page and the figures of a made-up run whose policy and customers say ``answers``."""
+    """The page and the figures of a made-up run whose policy and customers say ``answers``.
+
+    Args:
+        endings: what sets apart the answers of each of ``NAMES``.
+        judged: what a person says of each pair of answers.
+    """
     rows = [
         {
             "prompt": str(i),
             "messages": [{"role": "user", "content": answer} for _ in range(6)],
             "answers": {
                 name: [
-                    {"text": answer, "judge": float(score), **({"turns": turns} if turns else {})}
+                    {
+                        "text": answer + endings[score],
+                        "judge": float(score),
+                        **({"turns": turns} if turns else {}),
+                    }
                 ]
-                for score, name in enumerate(FOUND["behaviour"])
+                for score, name in enumerate(NAMES)
             },
         }
         for i, answer in enumerate(answers)
@@ -82,6 +101,8 @@ def a_run(
         place / "evaluate", "evaluate", {"prompts": 9, **FOUND}, {"answers.jsonl": rows}
     )
     options = [f"stages.{name}={path}" for name, path in stages.items()]
+    if judged:
+        options.append(f"judgments={a_log(place / 'judgments.db', evaluation, judged)}")
     out = place / "report"
     told = plaudit(
         "report", f"evaluation={evaluation}", *options, "reward=reward", "judge=reward",
@@ -89,6 +110,14 @@ def a_run(
     )  # fmt: skip
     assert told.code == 0, told.err
     return out / "report.html", json.loads((out / "summary.json").read_text())
+
+
+def a_log(file: Path, evaluation: Path, judged: Callable[[Item], Answer]) -> Path:
+    store, items = open_store(file), items_of_evaluation(evaluation)
+    put_project(store, "p", "{}")
+    add_items(store, "p", items, 1)
+    append(store, [judgment(item, "reader", judged(item)) for item in items])
+    return file
 
 
 def test_what_models_wrote_is_text_and_nothing_is_fetched(tmp_path: Path, browser: Browser):
@@ -162,6 +191,19 @@ def test_the_page_leads_with_the_verdict_and_shows_every_figure(tmp_path: Path):
     assert summary["reward_model"]["floors"]["auc"] == FLOORS
     assert set(summary["seconds"]) == {"reward", "grpo", "evaluate"}
     assert summary["peak_rss_mb"] > 0
+
+
+def test_the_page_says_what_a_person_says(tmp_path: Path):
+    liked = {"grpo": Pairwise(strength=2), "shuffled_control": Pairwise(strength=-1)}
+    file, summary = a_run(
+        tmp_path, ["a", "b", "c"], endings=("", "!", "?"),
+        judged=lambda item: liked[item.candidates[1].source],
+    )  # fmt: skip
+    page = file.read_text()
+    assert "6 pairs judged blind" in page and "the judge agrees" in page
+    assert "grpo over the baseline" in page and "shuffled_control over the baseline" in page
+    assert summary["reader"]["win_rate"]["grpo"]["rate"][1:] == [1.0, 1.0]
+    assert summary["reader"]["agreement"]["judge"]["rate"][1] == 0.5
 
 
 def changed(place: tuple[str, ...], value: object) -> dict[str, Any]:
