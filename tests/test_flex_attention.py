@@ -7,6 +7,7 @@ Shapes: X positions of a row, I and J blocks of them.
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -42,7 +43,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The formula FlexAttention is tested by itself; on a CPU it refuses gradients at the door."""
     monkeypatch.setattr(torchs, "_validate_device", lambda *tensors: None)
     monkeypatch.setattr(torchs, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
-    monkeypatch.setattr(flex_attention, "_compiled", lambda: torchs.flex_attention)
+    monkeypatch.setattr(flex_attention, "_compiled", lambda: flex_attention._attend)
 
 
 @pytest.fixture
@@ -189,13 +190,15 @@ def test_one_mask_is_made_for_the_layers_of_a_window_and_for_all_models(as_on_a_
 
 # Dynamo hides a notice of its own making, which warnings as errors would raise.
 @pytest.mark.filterwarnings("default:The .grad attribute:UserWarning")
-def test_rows_of_other_lengths_are_not_compiled_for_again(monkeypatch) -> None:
+def test_rows_of_other_lengths_are_not_compiled_for_again(monkeypatch, request) -> None:
     """Dynamo and AOTAutograd trace as for a GPU; what the kernels are made of is not reached."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
-    compiled = torch.compile(torchs.flex_attention, dynamic=True, fullgraph=True, backend=counter)
+    compile_ = partial(torch.compile, backend=counter)
     monkeypatch.setattr(torchs, "_validate_device", lambda *tensors: None)
-    monkeypatch.setattr(flex_attention, "_compiled", lambda: compiled)
+    monkeypatch.setattr(flex_attention.torch, "compile", compile_)
+    flex_attention._compiled.cache_clear()
+    request.addfinalizer(flex_attention._compiled.cache_clear)
     for blocks in (2, 3, 4, 5, 16, 17):
         for window, scale in ((0, 0.25), (40, 0.5)):
             spans = spans_of([(100, [BLOCK * blocks - 120, 9])])

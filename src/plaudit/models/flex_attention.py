@@ -61,7 +61,7 @@ def flex_tree_attention(
     for tensor in tensors:
         # Else a row with as many blocks as there are heads would be compiled for alone.
         torch._dynamo.mark_static(tensor, (1, 3))
-    return _compiled()(*tensors, block_mask=mask, enable_gqa=len(query_HXD) != len(key_GXD))[0]
+    return _compiled()(*tensors, mask, gqa=len(query_HXD) != len(key_GXD))[0]
 
 
 @cache
@@ -73,7 +73,15 @@ def _compiled() -> Any:
     """
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _VARIANTS)
-    return torch.compile(flex_attention, dynamic=True, fullgraph=True)
+    return torch.compile(_attend, dynamic=True, fullgraph=True)
+
+
+def _attend(
+    query_1HXD: Tensor, key_1GXD: Tensor, value_1GXD: Tensor, mask: BlockMask, *, gqa: bool
+) -> Tensor:
+    # Known to the compiler, it leaves out the kernels' checks at the row's end.
+    torch._check(query_1HXD.shape[2] % BLOCK == 0)
+    return flex_attention(query_1HXD, key_1GXD, value_1GXD, block_mask=mask, enable_gqa=gqa)
 
 
 @lru_cache(maxsize=8)
