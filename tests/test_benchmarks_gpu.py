@@ -71,6 +71,8 @@ def test_the_script_asks_for_what_the_suite_takes(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.filterwarnings("default::UserWarning:torch.*")
+@pytest.mark.filterwarnings("default:The .grad attribute:UserWarning")
 def test_on_a_gpu_the_device_s_memory_is_reported(
     made: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import transformers as hf
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention import flex_attention as torchs
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, create_mask
 
 from plaudit.models import SeparateRoles, attention, collate, flex_attention, layout
-from plaudit.models.attention import share_keys
 from plaudit.models.flex_attention import BLOCK, block_mask, flex_tree_attention
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import attention_mask
@@ -213,21 +211,10 @@ def test_rows_of_other_lengths_are_not_compiled_for_again(monkeypatch, request) 
     assert counter.frame_count <= 2
 
 
-WIDE = {"hidden_size": 64, "intermediate_size": 48, "num_attention_heads": 4, "vocab_size": 64}
-
-
-def made(config: hf.PreTrainedConfig, **options) -> hf.PreTrainedModel:
-    model = hf.AutoModelForCausalLM.from_config(config, **options)
-    share_keys(model)
-    return model
-
-
-def test_a_gpu_takes_packed_trees_where_it_has_kernels(monkeypatch) -> None:
-    wide = made(hf.LlamaConfig(**WIDE, num_hidden_layers=1))
-    capped = hf.Gemma2Config(**WIDE, num_hidden_layers=1, head_dim=16)
-    large = hf.Qwen3Config(**WIDE, num_hidden_layers=1, head_dim=512)
-    narrow = tiny_language_model()
-    others = [narrow, made(capped, attn_implementation="eager"), made(large)]
+def test_a_gpu_takes_packed_trees_where_it_has_kernels() -> None:
+    wide = tiny_language_model(head_size=16)
+    capped = tiny_language_model("gemma2", head_size=16)
+    others = [tiny_language_model(head_size=8), tiny_language_model(head_size=512), capped]
     assert layout_of(wide, "cuda") == layout_of(wide, "cpu") == "packed"
     assert [layout_of(model, "cuda") for model in others] == ["tree"] * 3
     assert layout_of(tiny_language_model("mamba"), "cuda") == "rows"
@@ -235,9 +222,16 @@ def test_a_gpu_takes_packed_trees_where_it_has_kernels(monkeypatch) -> None:
     assert layout_of(wide, "cuda") == "tree"
 
 
-@pytest.mark.parametrize("compiler", [True, False])
-def test_without_a_compiler_of_kernels_trees_have_rows_of_their_own(monkeypatch, compiler) -> None:
-    wide = made(hf.LlamaConfig(**WIDE, num_hidden_layers=1))
+@pytest.mark.parametrize(
+    ("triton", "compiler", "layout"),
+    [(True, "gcc", "packed"), (True, None, "tree"), (False, "gcc", "tree")],
+)
+def test_where_kernels_cannot_be_compiled_trees_have_rows_of_their_own(
+    monkeypatch, triton: bool, compiler: str | None, layout: str
+) -> None:
+    wide = tiny_language_model(head_size=16)
     monkeypatch.setattr(attention.torch, "cuda", SimpleNamespace(is_available=lambda: True))
-    monkeypatch.setattr(attention, "has_triton", lambda: compiler)
-    assert layout_of(wide, "cuda") == ("packed" if compiler else "tree")
+    monkeypatch.setattr(attention, "has_triton", lambda: triton)
+    monkeypatch.setattr(attention.shutil, "which", lambda name: compiler)
+    monkeypatch.delenv("CC", raising=False)
+    assert layout_of(wide, "cuda") == layout

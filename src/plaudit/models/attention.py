@@ -6,6 +6,8 @@ Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,8 +58,14 @@ def _has_kernels(config: PreTrainedConfig) -> bool:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     # Gemma 4's full attention has heads of another size than the rest.
     sizes = (size, getattr(config, "global_head_dim", None) or size)
-    here = not torch.cuda.is_available() or has_triton()
+    here = not torch.cuda.is_available() or _compiles_kernels()
     return here and all(_HEAD_SIZES.start <= s < _HEAD_SIZES.stop for s in sizes)
+
+
+def _compiles_kernels() -> bool:
+    """Whether Triton is here, and the C compiler that it builds with what starts its kernels."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return has_triton() and compiler is not None
 
 
 def window_alone(window: int | None) -> Tensor:
