@@ -73,13 +73,14 @@ def ratio(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], name
 
 
 def differing(row: Row) -> str:
-    """How the sides differ by more than the tolerance; empty where they learn the same.
+    """How the sides differ by more than the tolerance; empty where they learn the same, or where
+    there is one alone.
 
     What a policy samples is drawn apart on each side, so that of such tasks only the first step is
     compared: its loss, which is 0 whatever was sampled; or, of several epochs, whose mean loss is
     not, the KL to the reference, which is 0 too, and the rewards, which have one mean.
     """
-    for ours, theirs in zip(row.ours, row.theirs, strict=True):
+    for ours, theirs in zip(row.ours, row.theirs, strict=bool(row.theirs)):
         if "first_rewards" in theirs:
             fault = _differing_samples(row, ours, theirs)
         else:

@@ -20,7 +20,9 @@ RATINGS = "plaudit/coffee-bar/ratings.jsonl.gz"
 TOOLS = "plaudit/coffee-bar/tools.json"
 
 
-def small_checkpoint(path: Path, *, seed: int = 0, vocab_size: int = 500) -> Path:
+def small_checkpoint(
+    path: Path, *, seed: int = 0, vocab_size: int = 500, hidden_size: int = 48
+) -> Path:
     """A Llama of two layers with random weights, and a tokenizer trained on a few dialogues."""
     demonstrations = load_demonstrations(DIALOGUES, portion=(0.0, 0.03))
     texts = [plain_text(d.prompt.content) for d in demonstrations]
@@ -28,7 +30,7 @@ def small_checkpoint(path: Path, *, seed: int = 0, vocab_size: int = 500) -> Pat
     tokenizer = train_tokenizer(texts, vocab_size=vocab_size)
     model = new_llama(
         tokenizer,
-        hidden_size=48,
+        hidden_size=hidden_size,
         intermediate_size=96,
         num_hidden_layers=2,
         num_attention_heads=4,

@@ -12,6 +12,7 @@ from transformers import AutoConfig
 
 from benchmarks import making, plaudit_side, workload
 from benchmarks.peak import tflop_per_s
+from benchmarks.results import Row, differing
 from benchmarks.run import one_side, parse
 from benchmarks.suite import cases
 from benchmarks.workload import MODELS, Files, Work
@@ -69,8 +70,21 @@ def test_the_script_asks_for_what_the_suite_takes(tmp_path: Path) -> None:
     assert done.returncode == 1 and "sft, 1.5b: failed or cut off" in done.stderr
 
 
+def test_a_case_without_a_peer_is_a_row() -> None:
+    ours = [{"examples_per_s": 2.0, "tokens_per_s": 9.0, "least_tflop_per_s": 0.1}] * 2
+    ours = [{**one, "peak_rss_mb": 5.0, "first_losses": [1.0]} for one in ours]
+    row = Row(
+        case="dpo, 0.5b", precision="bfloat16", sampled=False, peer="",
+        ours=ours, theirs=[], peaks=[1.0, 1.0],
+    )  # fmt: skip
+    assert not differing(row)
+    assert row.cells()[:2] == ["dpo, 0.5b", "2.0"]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.filterwarnings("default::UserWarning:torch.*")
+@pytest.mark.filterwarnings("default:The .grad attribute:UserWarning")
 def test_on_a_gpu_the_device_s_memory_is_reported(
     made: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,9 @@ from tests.tiny import BRANCHING, tiny_language_model, tiny_scalar_model
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"),
+    # The compiler advises (of TF32, of a GPU's size) and touches gradients that are not there.
+    pytest.mark.filterwarnings("default::UserWarning:torch.*"),
+    pytest.mark.filterwarnings("default:The .grad attribute:UserWarning"),
 ]
 
 
@@ -64,7 +67,7 @@ def test_what_is_sampled_has_the_learners_logprobs(family: str):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_whole_path_runs(tmp_path: Path, precision: str):
-    base = str(small_checkpoint(tmp_path / "base"))
+    base = str(small_checkpoint(tmp_path / "base", hidden_size=64))  # heads with kernels
     said = {"device": "cuda", "precision": precision}
     data = {"dataset": RATINGS, "portion": [0.0, 0.05], "max_length": 512}
     reward = run_stage("reward", tmp_path / "reward", model=base, **data, **said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import transformers as hf
@@ -12,10 +14,10 @@ from plaudit.text import Tokens, Tree
 VOCAB = 64
 
 
-def _sizes(**more) -> dict:
+def _sized(head_size: int, **more) -> dict:
     return {
         "vocab_size": VOCAB,
-        "hidden_size": 32,
+        "hidden_size": 4 * head_size,
         "intermediate_size": 48,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
@@ -28,37 +30,40 @@ def _sizes(**more) -> dict:
     }
 
 
-def _configs() -> dict[str, hf.PretrainedConfig]:
-    gpt2 = {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128}
-    head = {"head_dim": 8}
+def _configs(head_size: int = 8) -> dict[str, hf.PretrainedConfig]:
+    width = 4 * head_size
+    gpt2 = {"vocab_size": VOCAB, "n_embd": width, "n_layer": 3, "n_head": 4, "n_positions": 128}
+    head = {"head_dim": head_size}
+    scale = {"query_pre_attn_scalar": head_size}
+    sizes = partial(_sized, head_size)
     ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     return {
-        "llama": hf.LlamaConfig(**_sizes()),
-        "qwen2": hf.Qwen2Config(**_sizes()),
-        "qwen3": hf.Qwen3Config(**_sizes(**head)),
-        "mistral": hf.MistralConfig(**_sizes(sliding_window=6)),
-        "gemma2": hf.Gemma2Config(**_sizes(**head, sliding_window=6, query_pre_attn_scalar=8)),
+        "llama": hf.LlamaConfig(**sizes()),
+        "qwen2": hf.Qwen2Config(**sizes()),
+        "qwen3": hf.Qwen3Config(**sizes(**head)),
+        "mistral": hf.MistralConfig(**sizes(sliding_window=6)),
+        "gemma2": hf.Gemma2Config(**sizes(**head, sliding_window=6, **scale)),
         "gemma3": hf.Gemma3TextConfig(
-            **_sizes(**head, sliding_window=6, sliding_window_pattern=2, query_pre_attn_scalar=8)
+            **sizes(**head, sliding_window=6, sliding_window_pattern=2, **scale)
         ),
-        "phi3": hf.Phi3Config(**_sizes()),
+        "phi3": hf.Phi3Config(**sizes()),
         "gpt2": hf.GPT2Config(**gpt2, **ends),
-        "gpt_neox": hf.GPTNeoXConfig(**_sizes()),
+        "gpt_neox": hf.GPTNeoXConfig(**sizes()),
         "opt": hf.OPTConfig(
             vocab_size=VOCAB,
-            hidden_size=32,
+            hidden_size=width,
             ffn_dim=48,
             num_hidden_layers=3,
             num_attention_heads=4,
             max_position_embeddings=128,
-            word_embed_proj_dim=32,
+            word_embed_proj_dim=width,
             **ends,
         ),
         "mamba": hf.MambaConfig(
-            vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, state_size=4, **ends
+            vocab_size=VOCAB, hidden_size=width, num_hidden_layers=2, state_size=4, **ends
         ),
         "jamba": hf.JambaConfig(
-            **_sizes(
+            **sizes(
                 num_experts=2, use_mamba_kernels=False, attn_layer_period=2, attn_layer_offset=1
             ),
         ),
@@ -75,9 +80,11 @@ def _attention(config: hf.PretrainedConfig) -> dict[str, str]:
     return {"attn_implementation": "eager"} if capped else {}
 
 
-def tiny_language_model(family: str = "llama", seed: int = 0) -> hf.PreTrainedModel:
+def tiny_language_model(
+    family: str = "llama", seed: int = 0, *, head_size: int = 8
+) -> hf.PreTrainedModel:
     """A language model of a family; weights large enough for logits to differ."""
-    config = _configs()[family]
+    config = _configs(head_size)[family]
     torch.manual_seed(seed)
     model = hf.AutoModelForCausalLM.from_config(config, **_attention(config))
     with torch.no_grad():
@@ -88,9 +95,11 @@ def tiny_language_model(family: str = "llama", seed: int = 0) -> hf.PreTrainedMo
     return model.eval()
 
 
-def tiny_scalar_model(family: str = "llama", seed: int = 0) -> hf.PreTrainedModel:
+def tiny_scalar_model(
+    family: str = "llama", seed: int = 0, *, head_size: int = 8
+) -> hf.PreTrainedModel:
     """A reward model or critic of a family, with a head of a size like its scores'."""
-    config = _configs()[family]
+    config = _configs(head_size)[family]
     config.num_labels = 1
     torch.manual_seed(seed)
     model = hf.AutoModelForSequenceClassification.from_config(config, **_attention(config))

@@ -1,23 +1,34 @@
-"""Attention on a CPU: of packed trees, and without copies of keys and values that heads share.
+"""Which attention models compute with: of packed trees, and on a CPU without copies of keys and
+values that heads share.
 
 Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from torch.utils._triton import has_triton
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from plaudit.models.tree_attention import TreeSpan, tree_attention
 
 SHARED_KEYS = "plaudit_sdpa"
+_HEAD_SIZES = range(16, 257)
+"""That FlexAttention's kernels are tuned for on a GPU; smaller ones they refuse."""
 
 
 def share_keys(model: PreTrainedModel) -> None:
@@ -36,7 +47,25 @@ def attends_to_trees(model: PreTrainedModel, device_type: str) -> bool:
     # DeepSeek's values are of another size than its keys; Gemma 2 caps the logits.
     other = any(getattr(config, name, None) for name in ("v_head_dim", "attn_logit_softcapping"))
     ours = config._attn_implementation == SHARED_KEYS and model._supports_attention_backend
-    return ours and not other and device_type == "cpu"
+    if not ours or other:
+        return False
+    return device_type == "cpu" or (device_type == "cuda" and _has_kernels(config))
+
+
+def _has_kernels(config: PreTrainedConfig) -> bool:
+    """Whether a GPU has kernels for the model's heads: this machine's, or any where it has none."""
+    config = config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    # Gemma 4's full attention has heads of another size than the rest.
+    sizes = (size, getattr(config, "global_head_dim", None) or size)
+    here = not torch.cuda.is_available() or _compiles_kernels()
+    return here and all(_HEAD_SIZES.start <= s < _HEAD_SIZES.stop for s in sizes)
+
+
+def _compiles_kernels() -> bool:
+    """Whether Triton is here, and the C compiler that it builds with what starts its kernels."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return has_triton() and compiler is not None
 
 
 def window_alone(window: int | None) -> Tensor:
@@ -60,7 +89,8 @@ def _attention(
         for name in ("position_bias", "softcap", "s_aux"):
             if options.get(name) is not None:
                 raise ValueError(f"attention with {name} cannot be computed over packed trees")
-        found_HXD = tree_attention(
+        attend = tree_attention if query_BHTD.device.type == "cpu" else _on_gpu()
+        found_HXD = attend(
             query_BHTD[0], key_BGSD[0], value_BGSD[0], trees,
             scale=scaling or query_BHTD.shape[-1] ** -0.5, window=int(attention_mask),
         )  # fmt: skip
@@ -76,6 +106,12 @@ def _attention(
         scale=scaling, enable_gqa=query_BHTD.shape[1] != key_BGSD.shape[1],
     )  # fmt: skip
     return found_BHTD.transpose(1, 2).contiguous(), None
+
+
+def _on_gpu() -> Callable[..., Tensor]:
+    from plaudit.models.flex_attention import flex_tree_attention
+
+    return flex_tree_attention
 
 
 AttentionInterface.register(SHARED_KEYS, _attention)

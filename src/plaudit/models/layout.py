@@ -21,6 +21,8 @@ from plaudit.text.trees import Tree
 
 Layout = Literal["packed", "tree", "rows"]
 TRUNK, PADDING = 0, -1
+GPU_BLOCK = 128
+"""A packed row's positions on a GPU are a multiple of it, as its attention goes by blocks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,12 @@ def row_tokens(tree: Tree, layout: Layout) -> int:
 def collate(
     trees: Sequence[Tree], *, layout: Layout, pad_id: int = 0, device: torch.device | str = "cpu"
 ) -> TreeBatch:
-    """Lay trees out as one batch: packed in one row, or a row each, padded on the right."""
+    """Lay trees out as one batch: packed in one row, or a row each, padded on the right.
+
+    A packed row is padded on a GPU alone, to a multiple of ``GPU_BLOCK``.
+    """
     rows = list(_rows(trees, layout))
-    starts, shape = _places(rows, layout)
+    starts, shape = _places(rows, layout, 1 if _is_cpu(device) else GPU_BLOCK)
     flat = {"ids": pad_id, "positions": 0, "segments": PADDING}
     flat = {name: np.full(math.prod(shape), fill, np.int64) for name, fill in flat.items()}
     predict, written, end = [], [], []
@@ -144,11 +149,16 @@ class _Row:
     end: list[int]
 
 
-def _places(rows: Sequence[_Row], layout: Layout) -> tuple[list[int], tuple[int, int]]:
+def _is_cpu(device: torch.device | str) -> bool:
+    return torch.device(device).type == "cpu"
+
+
+def _places(rows: Sequence[_Row], layout: Layout, block: int) -> tuple[list[int], tuple[int, int]]:
     """Where each row begins in the flattened batch, and the batch's shape."""
     lengths = [len(row.ids) for row in rows]
     if layout == "packed":
-        return [0, *np.cumsum(lengths).tolist()][:-1], (1, sum(lengths))
+        starts = [0, *np.cumsum(lengths).tolist()]
+        return starts[:-1], (1, math.ceil(starts[-1] / block) * block)
     longest = max(lengths)
     return [b * longest for b in range(len(rows))], (len(rows), longest)
 

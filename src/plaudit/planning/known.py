@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import LlamaConfig
 
-from plaudit.models.layout import common_layout
 from plaudit.pipeline import Step
 from plaudit.planning.data import NANO, Found, Reader, Stated, has_tokenizer
 from plaudit.planning.rows import Lengths
@@ -23,7 +22,7 @@ class Known:
     steps: Sequence[Step]
     stated: Stated
     on_cpu: bool = True
-    """Whether what is planned for is a CPU, where trees are packed."""
+    """Whether what is planned for is a CPU; on a GPU rows may be laid out otherwise."""
     _shapes: dict[str, Shape] = field(default_factory=dict, repr=False)
     _read: dict[tuple, Found] = field(default_factory=dict, repr=False)
     """What was counted and tokenised already: other settings of a step ask for the same."""
@@ -36,7 +35,7 @@ class Known:
         """
         if model not in self._shapes:
             shape = self._shape(model)
-            layout = shape.layout if self.on_cpu else common_layout([shape.layout, "tree"])
+            layout = shape.layout if self.on_cpu else shape.gpu_layout
             self._shapes[model] = replace(shape, layout=layout)
         return self._shapes[model]
 

@@ -44,6 +44,7 @@ class Shape:
     config: PretrainedConfig
     layout: Layout
     """On a CPU."""
+    gpu_layout: Layout
     parameters: int
     """Of the language model, embeddings that are tied counted once."""
     head_parameters: int
@@ -168,6 +169,7 @@ def count(config: PretrainedConfig, *, name: str, said: str) -> Shape:
         said=said,
         config=config,
         layout=layout_of(model, "cpu"),
+        gpu_layout=layout_of(model, "cuda"),
         parameters=sum(p.numel() for p in model.parameters()),
         head_parameters=0 if tied or head is None else head.weight.numel(),
         matrix_parameters=sum(m.weight.numel() for m in linear) + _met_experts(backbone, config),
