@@ -93,6 +93,21 @@ def test_someone_elses_tables_are_left_alone(store_url: str) -> None:
     store.close()
 
 
+def test_an_older_stores_leases_are_indexed_anew(store_url: str) -> None:
+    """SQLite took the old index, by state, for what has to be found by its item."""
+    store = open_store(store_url)
+    by_state = "CREATE INDEX assignment_lease ON assignment (state, leased_until)"
+    with store.writing() as connection:
+        connection.execute(text("DROP INDEX assignment_lease"))
+        connection.execute(text(by_state))
+    _set_version(store, 2)
+    store.close()
+    again = open_store(store_url)
+    found = {one["name"]: one for one in inspect(again.engine).get_indexes("assignment")}
+    assert found["assignment_lease"]["column_names"] == ["leased_until"]
+    again.close()
+
+
 def test_there_is_a_migration_to_every_version() -> None:
     assert sorted(MIGRATIONS) == list(range(2, schema.VERSION + 1))
 

@@ -26,7 +26,8 @@ from plaudit.store import Store
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import AnyRow, Leased
+from plaudit.store.assignments import Leased
+from plaudit.store.prepared import AnyRow
 
 
 class Refused(ValueError):
