@@ -28,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.collect_databases import database_of
 from benchmarks.collect_lines import RawLine
@@ -204,7 +205,8 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
         with server:
             before, began = server.used_seconds(), time.perf_counter()
             own = _own_cpu_seconds()
-            tallies, seats = asyncio.run(drive(server, tokens, items, load))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                tallies, seats = runner.run(drive(server, tokens, items, load))
             took, used = time.perf_counter() - began, server.used_seconds() - before
             own = _own_cpu_seconds() - own
         checked = check(database, tallies)

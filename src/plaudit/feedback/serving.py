@@ -42,8 +42,8 @@ def serve(
     """Serve until interrupted; what was accepted is recorded before it returns."""
     protection = Protection(hosts=(*_THIS_MACHINE, _in_header(host), *names), https=https)
     config = uvicorn.Config(
-        create_app(store, protection), log_level="warning", ws="none", server_header=False,
-        proxy_headers=https, timeout_graceful_shutdown=10,
+        create_app(store, protection), log_level="warning", access_log=False, ws="none",
+        server_header=False, proxy_headers=https, timeout_graceful_shutdown=10,
     )  # fmt: skip
     # It ends what is under way first, and then raises what interrupted it.
     with suppress(KeyboardInterrupt):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, select, text
 
 from plaudit.judgments import Item
 from plaudit.store import schema
+from plaudit.store.items import item_of
 from plaudit.store.votes import Cell, PatternCell, RaterCell, Vote, read_vote
 
 Place = tuple[str, str]
@@ -121,7 +122,7 @@ def items_at(connection: Connection, places: Collection[Place]) -> dict[Place, I
     for project, ids in _by_project(places):
         of_items = (table.c.project == project) & table.c.id.in_(ids)
         for row in connection.execute(select(table.c.id, table.c.content).where(of_items)):
-            found[project, row.id] = Item.model_validate_json(row.content)
+            found[project, row.id] = item_of(row.content)
     return found
 
 

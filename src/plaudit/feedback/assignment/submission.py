@@ -36,6 +36,7 @@ from plaudit.store import Appending, Receipt, Writer, find_in, record_event_in
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
+from plaudit.store.items import item_of
 from plaudit.store.prepared import AnyRow
 
 
@@ -175,8 +176,8 @@ def save_draft_in(
 
 def _case(connection: Connection, assignment: str, rater: str, at: float) -> _Case:
     row = case_of(connection, assignment, rater)
-    item = Item.model_validate_json(row.content)
-    return _Case(row=row, item=item, project=project_of(row.config), at=at)
+    item, project = item_of(row.content), project_of(row.config)
+    return _Case(row=row, item=item, project=project, at=at)
 
 
 def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
