@@ -50,6 +50,7 @@ from plaudit.store import open_store, read, standing, verify
 from plaudit.store.people import add_member, new_rater
 from plaudit.store.tokens import issue
 
+DATABASES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+pg8000")
 PROJECT = "load"
 WORDS = "a tea cup holds hot water and leaves which give it taste colour and smell".split()  # noqa: SIM905
 KIND = RaterKind(
@@ -247,7 +248,7 @@ def _item(number: int, rng: random.Random) -> Item:
 def main() -> None:
     """Measure, and print one line of JSON."""
     parser = argparse.ArgumentParser(description="A load on the collection server.")
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--items", type=int, default=20_000)

@@ -40,7 +40,7 @@ def set_disagreement(connection: Connection, shares: Mapping[Place, float]) -> N
     of_item = "item.project = {0}of_project AND item.id = {0}of_id"
     if rows and connection.dialect.name == "sqlite":
         update = f"UPDATE item SET disagreement = :share WHERE {of_item.format(':')}"
-        connection.execute(text(update), rows)
+        connection.exec_driver_sql(update, rows)
     elif rows:
         shape = "of_project text, of_id text, share float"
         sent = f"json_to_recordset(CAST(:sent AS json)) AS sent({shape})"
@@ -74,7 +74,7 @@ def insert_rows(
     into = f"INSERT INTO {table} ({', '.join(names)})"
     if connection.dialect.name == "sqlite":
         places = ", ".join(f":{name}" for name in names)
-        connection.execute(text(f"{into} VALUES ({places}) {then}"), rows)
+        connection.exec_driver_sql(f"{into} VALUES ({places}) {then}", [*rows])
         return
     kinds = (column.type.compile(connection.dialect) for column in table.columns)
     shape = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
