@@ -43,7 +43,8 @@ class RawLine:
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
         """As ``Line.send``."""
         try:
-            return await asyncio.wait_for(self._send(method, path, body), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._send(method, path, body)
         except (OSError, EOFError, TimeoutError, httptools.HttpParserError) as error:
             await self.close()
             raise Unreachable(f"{method} {path}: {error!r}") from error

@@ -28,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
 from benchmarks.collect_databases import database_of
 from benchmarks.collect_lines import RawLine
@@ -49,6 +50,7 @@ from plaudit.store import open_store, read, standing, verify
 from plaudit.store.people import add_member, new_rater
 from plaudit.store.tokens import issue
 
+DATABASES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+pg8000")
 PROJECT = "load"
 WORDS = "a tea cup holds hot water and leaves which give it taste colour and smell".split()  # noqa: SIM905
 KIND = RaterKind(
@@ -204,7 +206,8 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
         with server:
             before, began = server.used_seconds(), time.perf_counter()
             own = _own_cpu_seconds()
-            tallies, seats = asyncio.run(drive(server, tokens, items, load))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                tallies, seats = runner.run(drive(server, tokens, items, load))
             took, used = time.perf_counter() - began, server.used_seconds() - before
             own = _own_cpu_seconds() - own
         checked = check(database, tallies)
@@ -245,7 +248,7 @@ def _item(number: int, rng: random.Random) -> Item:
 def main() -> None:
     """Measure, and print one line of JSON."""
     parser = argparse.ArgumentParser(description="A load on the collection server.")
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--items", type=int, default=20_000)

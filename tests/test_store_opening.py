@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
 
-from plaudit.store import Store, append, open_store, read, schema
+from plaudit.store import (
+    Store,
+    Writer,
+    append,
+    open_store,
+    opening,
+    rater_tallies,
+    read,
+    schema,
+    verify,
+)
 from plaudit.store.migrations import MIGRATIONS
 from tests.voting import a_judgment
 
@@ -48,6 +59,37 @@ def test_opening_again_finds_what_was_there(store_url: str) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "pg8000"])
+def test_the_address_says_which_driver(new_postgres: Callable[[], str], driver: str) -> None:
+    pytest.importorskip(driver)
+    store = open_store(new_postgres().replace("postgresql:", f"postgresql+{driver}:"))
+    assert store.engine.dialect.driver == driver
+    with Writer(store) as writer:
+        receipts = [writer.submit(a_judgment(id)).result(5) for id in ("a", "a", "b")]
+        assert [(receipt.seq, receipt.is_new) for receipt in receipts] == [
+            (1, True), (1, False), (2, True),
+        ]  # fmt: skip
+        with pytest.raises(ValueError, match="another body"):
+            writer.submit(a_judgment("a", rationale="other")).result(5)
+    assert [tally.counts["judgments"] for tally in rater_tallies(store, "p")] == [2]
+    assert verify(store).faults == ()
+    store.close()
+
+
+def test_the_fastest_driver_is_taken_where_none_is_named(monkeypatch) -> None:
+    there = {"psycopg", "pg8000"}
+    monkeypatch.setattr(opening, "find_spec", lambda name: name in there or None)
+    address = "postgresql://root@127.0.0.1/db"
+    assert opening._address(address).drivername == "postgresql+psycopg"
+    there.remove("psycopg")
+    assert opening._address(address).drivername == "postgresql+pg8000"
+    with pytest.raises(ValueError, match=r"psycopg\[binary\]"):
+        opening._address(address.replace("postgresql:", "postgresql+psycopg:"))
+    there.clear()
+    with pytest.raises(ValueError, match=r"plaudit\[postgres\]"):
+        opening._address(address)
+
+
 def test_a_file_is_named_in_several_ways(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("store.db", Path("store.db"), f"sqlite:///{tmp_path}/store.db"):
@@ -59,6 +101,7 @@ def test_a_file_is_named_in_several_ways(tmp_path: Path, monkeypatch) -> None:
     ("url", "message"),
     [
         ("mysql://root@127.0.0.1/db", "mysql is no database known here"),
+        ("postgresql+asyncpg://root@127.0.0.1/db", "expected psycopg or pg8000"),
         ("sqlite://", "must outlive the process"),
         ("postgresql://x:y:z@host:port/db", "no address of a database"),
         ("postgresql://nobody@127.0.0.1:1/none", "127.0.0.1"),
@@ -91,6 +134,21 @@ def test_someone_elses_tables_are_left_alone(store_url: str) -> None:
     with pytest.raises(ValueError, match="but is no store"):
         open_store(store_url)
     store.close()
+
+
+def test_an_older_stores_leases_are_indexed_anew(store_url: str) -> None:
+    """SQLite took the old index, by state, for what has to be found by its item."""
+    store = open_store(store_url)
+    by_state = "CREATE INDEX assignment_lease ON assignment (state, leased_until)"
+    with store.writing() as connection:
+        connection.execute(text("DROP INDEX assignment_lease"))
+        connection.execute(text(by_state))
+    _set_version(store, 2)
+    store.close()
+    again = open_store(store_url)
+    found = {one["name"]: one for one in inspect(again.engine).get_indexes("assignment")}
+    assert found["assignment_lease"]["column_names"] == ["leased_until"]
+    again.close()
 
 
 def test_there_is_a_migration_to_every_version() -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.judgments import Item, written_json
-from plaudit.store.assignments import AnyRow
+from plaudit.store.prepared import AnyRow, Prepared
 from plaudit.store.schema import assignment, item
 
 GOLD_INDEX = sa.Index(
@@ -83,7 +83,7 @@ _LOWER = (item.c.priority < bindparam("priority"),)
 # By whether one stratum alone is asked for: the head, then on from where the rater was, then all.
 _WAYS = {
     one: tuple(
-        _first(*((_IN_STRATUM,) if one else ()), *conditions, head=head)
+        Prepared(_first(*((_IN_STRATUM,) if one else ()), *conditions, head=head))
         for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
     )
     for one in (False, True)
@@ -117,21 +117,23 @@ def first_free(
         ways += [(beyond, values | {"votes": votes}) for votes in levels]
         ways += [(lower, values)]
     for query, parameters in [*ways, (whole, values)]:
-        if (number := connection.execute(query, parameters).scalar()) is not None:
+        if (number := query.scalar(connection, **parameters)) is not None:
             return number
     return None
 
 
 _GOLD = tuple(
-    select(item.c.number)
-    .where(
-        item.c.project == bindparam("project"),
-        item.c.is_gold == sa.true(),
-        *conditions,
-        _never_had(item),
+    Prepared(
+        select(item.c.number)
+        .where(
+            item.c.project == bindparam("project"),
+            item.c.is_gold == sa.true(),
+            *conditions,
+            _never_had(item),
+        )
+        .order_by(item.c.number)
+        .limit(1)
     )
-    .order_by(item.c.number)
-    .limit(1)
     for conditions in ((), (_IN_STRATUM,))
 )
 
@@ -140,24 +142,25 @@ def first_gold(connection: Connection, project: str, rater: str, stratum: str) -
     """The first gold item that the rater never had, of a stratum or of all."""
     values = {"project": project, "rater": rater}
     values |= {"stratum": stratum} if stratum else {}
-    return connection.execute(_GOLD[bool(stratum)], values).scalar()
+    return _GOLD[bool(stratum)].scalar(connection, **values)
 
 
-_HAS_ROOM = select(
-    (item.c.is_open == sa.true()) & (item.c.votes + _leases(item) < item.c.target_votes)
-).where(item.c.number == bindparam("item"))
+_HAS_ROOM = Prepared(
+    select(
+        (item.c.is_open == sa.true()) & (item.c.votes + _leases(item) < item.c.target_votes)
+    ).where(item.c.number == bindparam("item"))
+)
 
 
 def has_room(connection: Connection, item: int, now: float) -> bool:
     """Whether the item wants another vote that nobody is at."""
-    return bool(connection.execute(_HAS_ROOM, {"item": item, "now": now}).scalar())
+    return bool(_HAS_ROOM.scalar(connection, item=item, now=now))
 
 
-_COUNTED = ("votes", "target_votes", "is_open")
-_SET_VOTES = (
+_SET_VOTES = Prepared(
     item.update()
     .where(item.c.number == bindparam("of_item"))
-    .values({name: bindparam(f"new_{name}") for name in _COUNTED})
+    .values({name: bindparam(f"new_{name}") for name in ("votes", "target_votes", "is_open")})
 )
 
 
@@ -170,9 +173,10 @@ def set_votes(
     is_open: bool,
 ) -> None:
     """How many votes stand, and how many are wanted."""
-    values = (votes, target_votes, is_open)
-    named = {f"new_{name}": value for name, value in zip(_COUNTED, values, strict=True)}
-    connection.execute(_SET_VOTES, {"of_item": item, **named})
+    _SET_VOTES.run(
+        connection, of_item=item, new_votes=votes, new_target_votes=target_votes,
+        new_is_open=is_open,
+    )  # fmt: skip
 
 
 def set_targets(connection: Connection, project: str, by_stratum: Mapping[str, int]) -> None:

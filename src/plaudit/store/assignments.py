@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.store.opening import Store
+from plaudit.store.prepared import AnyRow, Prepared
 from plaudit.store.schema import (
     assignment,
     draft,
@@ -31,7 +31,6 @@ from plaudit.store.schema import (
 
 _RECENT = 10
 _SERIAL_DIGITS = 8
-AnyRow = Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +84,7 @@ _OF_RATER = (
     assignment.c.rater == bindparam("rater"),
     sa.or_(assignment.c.state == "open", assignment.c.state == "expired"),
 )
-_MEMBERSHIP: sa.Select[*tuple[Any, ...]] = (
+_MEMBERSHIP = Prepared(
     select(
         project.c.config,
         project.c.secret,
@@ -101,19 +100,13 @@ _MEMBERSHIP: sa.Select[*tuple[Any, ...]] = (
         )
     )
     .where(project.c.id == bindparam("project"))
-    # One at a time in a project: SQLite has one writer anyway, PostgreSQL is told here.
-    .with_for_update(of=project)
 )
 
 
 def membership(connection: Connection, project: str, rater: str) -> AnyRow | None:
     """The project as it concerns a rater: config, secret, queue, suspended_at, is_member and
-    has_unfinished; None where there is no such project.
-
-    It locks the project until the end of the transaction, so that two raters never take the same
-    last place of an item.
-    """
-    return connection.execute(_MEMBERSHIP, {"project": project, "rater": rater}).first()
+    has_unfinished; None where there is no such project."""
+    return _MEMBERSHIP.first(connection, project=project, rater=rater)
 
 
 _ASSIGNMENT = (
@@ -125,7 +118,7 @@ _ASSIGNMENT = (
     assignment.c.opened_at,
     assignment.c.leased_until,
 )
-_UNFINISHED: sa.Select[*tuple[Any, ...]] = (
+_UNFINISHED = Prepared(
     select(*_ASSIGNMENT)
     .where(*_OF_RATER)
     .order_by(assignment.c.opened_at.desc(), assignment.c.id.desc())
@@ -135,11 +128,10 @@ _UNFINISHED: sa.Select[*tuple[Any, ...]] = (
 
 def unfinished(connection: Connection, project: str, rater: str) -> list[Leased]:
     """What the rater was given and has neither judged nor skipped, the last opened first."""
-    rows = connection.execute(_UNFINISHED, {"project": project, "rater": rater})
-    return [_leased(row) for row in rows]
+    return [_leased(row) for row in _UNFINISHED.all(connection, project=project, rater=rater)]
 
 
-_RECENT_ONES: sa.Select[*tuple[Any, ...]] = (
+_RECENT_ONES = Prepared(
     select(
         assignment.c.id,
         assignment.c.shown,
@@ -159,9 +151,11 @@ _RECENT_ONES: sa.Select[*tuple[Any, ...]] = (
 )
 
 
-_LAST_ID = select(func.max(assignment.c.id)).where(
-    assignment.c.id.between(bindparam("first"), bindparam("last")),
-    assignment.c.rater == bindparam("rater"),
+_LAST_ID = Prepared(
+    select(func.max(assignment.c.id)).where(
+        assignment.c.id.between(bindparam("first"), bindparam("last")),
+        assignment.c.rater == bindparam("rater"),
+    )
 )
 
 
@@ -172,10 +166,10 @@ def _span(key: str) -> dict[str, str]:
 def recent(connection: Connection, key: str, rater: str) -> Sequence[AnyRow]:
     """The rater's last assignments in the project, the last first: id, shown, item, turn, and the
     item's priority, votes and is_gold."""
-    return connection.execute(_RECENT_ONES, _span(key) | {"rater": rater}).all()
+    return _RECENT_ONES.all(connection, **_span(key), rater=rater)
 
 
-_JUDGED_ONCE: sa.Select[*tuple[Any, ...]] = (
+_JUDGED_ONCE = Prepared(
     select(*_ASSIGNMENT)
     .join(item, item.c.number == assignment.c.item)
     .where(
@@ -195,36 +189,38 @@ _JUDGED_ONCE: sa.Select[*tuple[Any, ...]] = (
 
 def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
     """The rater's assignment, where it was judged, is no gold, and was never asked again."""
-    row = connection.execute(_JUDGED_ONCE, {"id": id, "rater": rater}).first()
+    row = _JUDGED_ONCE.first(connection, id=id, rater=rater)
     return _leased(row) if row else None
 
 
-_HAS_HAD = select(
-    sa.exists().where(
-        assignment.c.item == bindparam("item"), assignment.c.rater == bindparam("rater")
+_HAS_HAD = Prepared(
+    select(
+        sa.exists().where(
+            assignment.c.item == bindparam("item"), assignment.c.rater == bindparam("rater")
+        )
     )
 )
 
 
 def has_had(connection: Connection, item: int, rater: str) -> bool:
     """Whether the rater was ever given the item."""
-    return bool(connection.execute(_HAS_HAD, {"item": item, "rater": rater}).scalar())
+    return _HAS_HAD.scalar(connection, item=item, rater=rater)
 
 
-_DRAFT = select(draft.c.body).where(draft.c.assignment == bindparam("id"))
+_DRAFT = Prepared(select(draft.c.body).where(draft.c.assignment == bindparam("id")))
 
 
 def draft_of(connection: Connection, id: str) -> str | None:
     """What was entered so far; None for nothing."""
-    return connection.execute(_DRAFT, {"id": id}).scalar()
+    return _DRAFT.scalar(connection, id=id)
 
 
-_ITEM = select(item.c.content).where(item.c.number == bindparam("item"))
+_ITEM = Prepared(select(item.c.content).where(item.c.number == bindparam("item")))
 
 
 def content(connection: Connection, number: int) -> str:
     """The item as JSON."""
-    return connection.execute(_ITEM, {"item": number}).scalar_one()
+    return _ITEM.scalar(connection, item=number)
 
 
 _GUIDELINE = (
@@ -234,7 +230,7 @@ _GUIDELINE = (
     .limit(1)
     .scalar_subquery()
 )
-_CASE: sa.Select[*tuple[Any, ...]] = (
+_CASE = Prepared(
     select(
         *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
         item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, project.c.config,
@@ -251,7 +247,7 @@ _CASE: sa.Select[*tuple[Any, ...]] = (
 def case(connection: Connection, id: str) -> AnyRow | None:
     """An assignment with its item, project, rater and the guideline in force; None where there is
     none of that id."""
-    return connection.execute(_CASE, {"id": id}).first()
+    return _CASE.first(connection, id=id)
 
 
 def shown_of(row: AnyRow) -> tuple[int, ...]:
@@ -259,20 +255,20 @@ def shown_of(row: AnyRow) -> tuple[int, ...]:
     return tuple(map(int, row.shown.split(","))) if row.shown else ()
 
 
-_BY_ID: sa.Select[*tuple[Any, ...]] = select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id"))
+_BY_ID = Prepared(select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id")))
 
 
 def leased(connection: Connection, id: str) -> Leased:
     """The assignment of an id that is known to be there."""
-    return _leased(connection.execute(_BY_ID, {"id": id}).one())
+    return _leased(_BY_ID.first(connection, id=id))
 
 
-_LAST_CLOSED = (
+_LAST_CLOSED = Prepared(
     select(assignment.c.id)
     .where(
         assignment.c.id.between(bindparam("first"), bindparam("last")),
         assignment.c.rater == bindparam("rater"),
-        assignment.c.state.in_(("judged", "skipped")),
+        sa.or_(assignment.c.state == "judged", assignment.c.state == "skipped"),
     )
     .order_by(assignment.c.closed_at.desc(), assignment.c.id.desc())
     .limit(1)
@@ -281,15 +277,14 @@ _LAST_CLOSED = (
 
 def last_closed(connection: Connection, key: str, rater: str, among: int) -> str | None:
     """The assignment the rater judged or skipped last, if it is one of their last ``among``."""
-    last = connection.execute(_LAST_ID, _span(key) | {"rater": rater}).scalar()
+    last = _LAST_ID.scalar(connection, **_span(key), rater=rater)
     if last is None or not among:
         return None
     first = assignment_id(key, max(0, serial_of(last) + 1 - among))
-    among_these = {"first": first, "last": last, "rater": rater}
-    return connection.execute(_LAST_CLOSED, among_these).scalar()
+    return _LAST_CLOSED.scalar(connection, first=first, last=last, rater=rater)
 
 
-_STANDING = (
+_STANDING = Prepared(
     select(judgment.c.body)
     .join(assignment, assignment.c.judgment == judgment.c.id)
     .where(
@@ -303,7 +298,7 @@ _STANDING = (
 
 def standing_bodies(connection: Connection, item: int) -> list[str]:
     """The judgments of an item that its assignments stand by, as JSON; repeats do not count."""
-    return list(connection.execute(_STANDING, {"item": item}).scalars())
+    return [row.body for row in _STANDING.all(connection, item=item)]
 
 
 def _leased(row: AnyRow) -> Leased:

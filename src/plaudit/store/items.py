@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -72,6 +73,13 @@ def items(store: Store, project: str) -> Iterator[StoredItem]:
         if len(rows) < _CHUNK_ROWS:
             return
         after = rows[-1].number
+
+
+# Each item is asked for several times within a minute: given, judged, counted, by a few raters.
+@lru_cache(maxsize=2000)
+def item_of(content: str) -> Item:
+    """The item as it stands in its table."""
+    return Item.model_validate_json(content)
 
 
 def stored_item(row: Row) -> StoredItem:

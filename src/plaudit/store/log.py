@@ -15,18 +15,18 @@ from plaudit.judgments import Judgment, Withdrawn, written_json
 from plaudit.store import schema
 from plaudit.store.chain import Head, hash_body, hash_link
 from plaudit.store.opening import Store
+from plaudit.store.prepared import Prepared
 
 Also = Callable[[Connection], Any]
 """What else is done in the transaction that records a judgment."""
 
 _CHUNK_ROWS = 1000
 _T = schema.judgment
-# Made once: every judgment that comes needs them.
-_LAST = select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1)
-_SEALED = select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(
-    _T.c.id == bindparam("of_id")
+_LAST = Prepared(select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1))
+_SEALED = Prepared(
+    select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(_T.c.id == bindparam("of_id"))
 )
-_INSERT = _T.insert()
+_INSERT = Prepared(_T.insert().values({one.name: bindparam(one.name) for one in _T.c}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,7 @@ class Appending:
         if judgment.supersedes:
             _check_superseded(self.connection, judgment)
         row = link(judgment, body, self.head, round(time.time(), 6))
-        self.connection.execute(_INSERT, row)
+        _INSERT.run(self.connection, **row)
         self.head = Head(row["seq"], row["sha256"])
         return Receipt(seq=row["seq"], sha256=row["sha256"], is_new=True)
 
@@ -117,7 +117,7 @@ def link(judgment: Judgment, body: str, head: Head, recorded_at: float) -> dict[
 
 def chain_head(connection: Connection) -> Head:
     """The last record; seq 0 where there is none."""
-    last = connection.execute(_LAST).first()
+    last = _LAST.first(connection)
     return Head(last.seq, last.sha256) if last else Head()
 
 
@@ -198,7 +198,7 @@ def _read(row: Row) -> Logged:
 
 
 def _recorded_before(connection: Connection, id: str, body: str) -> Receipt | None:
-    row = connection.execute(_SEALED, {"of_id": id}).first()
+    row = _SEALED.first(connection, of_id=id)
     if row is None:
         return None
     if row.salt is None:

@@ -24,7 +24,12 @@ def _add_tallies(connection: Connection) -> None:
     schema.METADATA.create_all(connection, tables=_TALLIES)
 
 
-MIGRATIONS: dict[int, Migration] = {2: _add_tallies}
+def _index_open_leases_alone(connection: Connection) -> None:
+    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {schema.LEASES.name}")
+    schema.LEASES.create(connection)
+
+
+MIGRATIONS: dict[int, Migration] = {2: _add_tallies, 3: _index_open_leases_alone}
 """By the version they lead to; a new store is made at the newest, without them."""
 
 

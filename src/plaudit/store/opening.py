@@ -23,6 +23,10 @@ from plaudit.store.migrations import migrate
 
 _BUSY_TIMEOUT_SECONDS = 60
 _MORE_CONNECTIONS = 60  # than the five that stay open: a web server's threads each hold one
+_POSTGRESQL_DRIVERS = {  # the fastest first, and how each is installed
+    "psycopg": "pip install 'psycopg[binary]'",
+    "pg8000": "pip install 'plaudit[postgres]'",
+}
 _CHAIN_LOCK = 7_110_001  # of PostgreSQL's advisory locks: whoever appends to the log holds it
 
 
@@ -73,7 +77,8 @@ def open_store(url: str | Path) -> Store:
     """Open a store, make it where it is not there yet, and bring its tables up to date.
 
     Args:
-        url: a file (``judgments.db``), ``sqlite:///FILE`` or ``postgresql://USER@HOST:PORT/NAME``.
+        url: a file (``judgments.db``), ``sqlite:///FILE`` or ``postgresql://USER@HOST:PORT/NAME``;
+            ``postgresql+psycopg://`` or ``postgresql+pg8000://`` to say which driver.
 
     Raises:
         ValueError: it is no store, is of a newer Plaudit, or cannot be reached.
@@ -111,7 +116,7 @@ def _address(url: str | Path) -> URL:
     if backend == "sqlite":
         return _file_address(address, url)
     if backend in ("postgresql", "postgres"):
-        return address.set(drivername="postgresql+pg8000")
+        return address.set(drivername=f"postgresql+{_driver(address.drivername)}")
     raise ValueError(f"{url}: {backend} is no database known here; expected sqlite or postgresql")
 
 
@@ -133,9 +138,21 @@ def _sqlite_engine(address: URL) -> Engine:
     return engine
 
 
+def _driver(named: str) -> str:
+    """The driver that the address names, or the fastest that is installed."""
+    wanted = named.partition("+")[2]
+    if wanted not in ("", *_POSTGRESQL_DRIVERS):
+        raise ValueError(
+            f"{named}: no driver known here; expected {' or '.join(_POSTGRESQL_DRIVERS)}"
+        )
+    tried = [wanted] if wanted else list(_POSTGRESQL_DRIVERS)
+    for driver in tried:
+        if find_spec(driver) is not None:
+            return driver
+    raise ValueError(f"PostgreSQL needs its driver; expected: {_POSTGRESQL_DRIVERS[tried[-1]]}")
+
+
 def _postgresql_engine(address: URL) -> Engine:
-    if find_spec("pg8000") is None:
-        raise ValueError("PostgreSQL needs its driver; expected: pip install 'plaudit[postgres]'")
     return create_engine(address, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS)
 
 

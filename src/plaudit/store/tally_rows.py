@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, select, text
 
 from plaudit.judgments import Item
 from plaudit.store import schema
+from plaudit.store.items import item_of
 from plaudit.store.votes import Cell, PatternCell, RaterCell, Vote, read_vote
 
 Place = tuple[str, str]
@@ -39,7 +40,7 @@ def set_disagreement(connection: Connection, shares: Mapping[Place, float]) -> N
     of_item = "item.project = {0}of_project AND item.id = {0}of_id"
     if rows and connection.dialect.name == "sqlite":
         update = f"UPDATE item SET disagreement = :share WHERE {of_item.format(':')}"
-        connection.execute(text(update), rows)
+        connection.exec_driver_sql(update, rows)
     elif rows:
         shape = "of_project text, of_id text, share float"
         sent = f"json_to_recordset(CAST(:sent AS json)) AS sent({shape})"
@@ -73,7 +74,7 @@ def insert_rows(
     into = f"INSERT INTO {table} ({', '.join(names)})"
     if connection.dialect.name == "sqlite":
         places = ", ".join(f":{name}" for name in names)
-        connection.execute(text(f"{into} VALUES ({places}) {then}"), rows)
+        connection.exec_driver_sql(f"{into} VALUES ({places}) {then}", [*rows])
         return
     kinds = (column.type.compile(connection.dialect) for column in table.columns)
     shape = ", ".join(f"{name} {kind}" for name, kind in zip(names, kinds, strict=True))
@@ -121,7 +122,7 @@ def items_at(connection: Connection, places: Collection[Place]) -> dict[Place, I
     for project, ids in _by_project(places):
         of_items = (table.c.project == project) & table.c.id.in_(ids)
         for row in connection.execute(select(table.c.id, table.c.content).where(of_items)):
-            found[project, row.id] = Item.model_validate_json(row.content)
+            found[project, row.id] = item_of(row.content)
     return found
 
 

@@ -13,10 +13,11 @@ import secrets
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import RowMapping, bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from plaudit.store.opening import Store
 from plaudit.store.people import ROLES, insert_member, insert_rater
+from plaudit.store.prepared import AnyRow, Prepared
 from plaudit.store.schema import member, token
 
 Purpose = Literal["invite", "session", "api"]
@@ -121,13 +122,11 @@ def holder(
     """What a token is good for now, and where its rater is a member; None as ``look_up``."""
     with store.reading() as connection:
         # Found by its hash: how long that takes says nothing of the token.
-        rows = connection.execute(_HOLDER, {"of_hash": hash_of(text), "now": now}).mappings().all()
-    if not rows or rows[0]["purpose"] not in purposes:
+        rows = _HOLDER.all(connection, of_hash=hash_of(text), now=now)
+    if not rows or rows[0].purpose not in purposes:
         return None
-    of = (row for row in rows if row["member_of"] is not None)
-    found = tuple(
-        Membership(row["member_of"], row["member_role"], row["suspended_at"]) for row in of
-    )
+    of = (row for row in rows if row.member_of is not None)
+    found = tuple(Membership(row.member_of, row.member_role, row.suspended_at) for row in of)
     return _credential(rows[0]), found
 
 
@@ -151,10 +150,9 @@ def redeem_invite(
         # one at once cannot both succeed.
         if not connection.execute(_use_once(text, now)).rowcount:
             return None
-        row = connection.execute(select(token).where(token.c.hash == hash_of(text))).mappings()
-        found = row.one()
+        found = connection.execute(select(token).where(token.c.hash == hash_of(text))).one()
         joined = rater or insert_rater(connection, now, name)
-        insert_member(connection, found["project"], joined, found["role"])
+        insert_member(connection, found.project, joined, found.role)
         return joined
 
 
@@ -178,7 +176,7 @@ def invites(store: Store, project: str, now: float) -> tuple[Credential, ...]:
         token.c.project == project, token.c.purpose == "invite", *_holds(now)
     )
     with store.reading() as connection:
-        found = connection.execute(rows.order_by(token.c.created_at.desc())).mappings()
+        found = connection.execute(rows.order_by(token.c.created_at.desc()))
         return tuple(_credential(row) for row in found)
 
 
@@ -196,8 +194,7 @@ def _holds(now: Any):
     )
 
 
-# Made once: every request is looked up.
-_HOLDER = (
+_HOLDER = Prepared(
     select(
         token,
         member.c.project.label("member_of"),
@@ -214,14 +211,8 @@ def _use_once(text: str, now: float):
     return update(token).where(*where, *_holds(now)).values(uses_left=token.c.uses_left - 1)
 
 
-def _credential(row: RowMapping) -> Credential:
+def _credential(row: AnyRow) -> Credential:
     return Credential(
-        hash=row["hash"],
-        purpose=row["purpose"],
-        rater=row["rater"],
-        project=row["project"],
-        role=row["role"],
-        uses_left=row["uses_left"],
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-    )
+        hash=row.hash, purpose=row.purpose, rater=row.rater, project=row.project, role=row.role,
+        uses_left=row.uses_left, created_at=row.created_at, expires_at=row.expires_at,
+    )  # fmt: skip

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
+from sqlalchemy import text
+
 from plaudit.judgments import Judgment
 from plaudit.store.log import Also, Appending, Receipt
 from plaudit.store.opening import Store
+from plaudit.store.prepared import Prepared
 from plaudit.store.tallies import catch_up
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,11 @@ _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
 _SECONDS_BETWEEN_TALLIES = 1.0
 _GATHERING_SECONDS = 0.005
+
+_SAVEPOINT, _UNDO, _RELEASE = (
+    Prepared(text(each))
+    for each in ("SAVEPOINT job", "ROLLBACK TO SAVEPOINT job", "RELEASE SAVEPOINT job")
+)
 
 
 _T = TypeVar("_T")
@@ -176,11 +184,11 @@ def _commit(store: Store, jobs: list[_Job]) -> list[Any]:
 def _attempt(log: Appending, job: _Job) -> Any:
     """What the job returns; where it fails, all it did is undone."""
     head, connection = log.head, log.connection
-    connection.exec_driver_sql("SAVEPOINT job")
+    _SAVEPOINT.run(connection)
     try:
         outcome = job.work(log)
     except Exception as error:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+        _UNDO.run(connection)
         log.head, outcome = head, _Failed(error)
-    connection.exec_driver_sql("RELEASE SAVEPOINT job")
+    _RELEASE.run(connection)
     return outcome

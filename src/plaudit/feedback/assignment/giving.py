@@ -26,7 +26,9 @@ from plaudit.store import Store
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import AnyRow, Leased
+from plaudit.store.assignments import Leased
+from plaudit.store.items import item_of
+from plaudit.store.prepared import AnyRow
 
 
 class Refused(ValueError):
@@ -175,7 +177,7 @@ def _lease(
     connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None = None
 ) -> Assignment:
     """Give the item to the rater; ``shown`` is the order of a repeat."""
-    item = Item.model_validate_json(table.content(connection, number))
+    item = item_of(table.content(connection, number))
     leased = Leased(
         id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
         item=number,
@@ -196,7 +198,7 @@ def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
 
 
 def _assignment(connection: Connection, leased: Leased) -> Assignment:
-    item = Item.model_validate_json(table.content(connection, leased.item))
+    item = item_of(table.content(connection, leased.item))
     return _opened(leased, item, table.draft_of(connection, leased.id))
 
 

@@ -36,7 +36,8 @@ from plaudit.store import Appending, Receipt, Writer, find_in, record_event_in
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.assignments import AnyRow
+from plaudit.store.items import item_of
+from plaudit.store.prepared import AnyRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,8 +176,8 @@ def save_draft_in(
 
 def _case(connection: Connection, assignment: str, rater: str, at: float) -> _Case:
     row = case_of(connection, assignment, rater)
-    item = Item.model_validate_json(row.content)
-    return _Case(row=row, item=item, project=project_of(row.config), at=at)
+    item, project = item_of(row.content), project_of(row.config)
+    return _Case(row=row, item=item, project=project, at=at)
 
 
 def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
@@ -246,7 +247,8 @@ class _Answered(BaseModel):
 def _count(connection: Connection, case: _Case, votes: int) -> None:
     """Votes of an item and how many are wanted, after an assignment of it was closed."""
     target = case.project.votes_wanted(case.item.stratum)
-    if (adaptive := case.project.overlap.adaptive) is not None:
+    adaptive = case.project.overlap.adaptive
+    if adaptive is not None and votes >= target:  # fewer leave no doubt of how many are wanted
         bodies = table.standing_bodies(connection, case.row.item)
         answers = [_Answered.model_validate_json(body).answer for body in bodies]
         possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))

@@ -11,7 +11,6 @@ import json
 import time
 from asyncio import wrap_future
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -128,8 +127,13 @@ def project(project: str, request: Request, who: Rater) -> Response:
 @router.get("/next")
 async def next_task(project: str, request: Request, who: Rater) -> Response:
     """The task the rater is to do; the same one until it is done."""
+    at = time.time()
+
+    def following(log: Appending) -> Assignment | None:
+        return give(log.connection, project, who.rater, at)
+
     with refusals():
-        return _json(_task(await wrap_future(_next(request, project, who))))
+        return _json(_task(await wrap_future(request.app.state.writer.run(following))))
 
 
 @router.post("/judgments", openapi_extra=takes(Submission))
@@ -221,20 +225,24 @@ async def _recorded(
     work: Callable[[Appending], Receipt],
     and_next: bool,
 ) -> dict[str, Any]:
-    """Record, and choose the next task in the same transaction where it is wanted.
-
-    What cannot be recorded leaves the task open, and choosing then finds that one again.
-    """
-    with refusals():
-        recorded = request.app.state.writer.run(work)
-        following = _next(request, project, who) if and_next else None
-        said: dict[str, Any] = {"seq": (await wrap_future(recorded)).seq}
-        return said | ({"next": _task(await wrap_future(following))} if following else {})
-
-
-def _next(request: Request, project: str, who: Signed) -> Future[Assignment | None]:
+    """Record, and choose the next task in the same step where it is wanted."""
     at = time.time()
-    return request.app.state.writer.run(lambda log: give(log.connection, project, who.rater, at))
+
+    def recorded(log: Appending) -> tuple[Receipt, Assignment | None]:
+        receipt = work(log)
+        return receipt, _after(log, project, who.rater, at) if and_next else None
+
+    with refusals():
+        receipt, following = await wrap_future(request.app.state.writer.run(recorded))
+    return {"seq": receipt.seq} | ({"next": _task(following)} if and_next else {})
+
+
+def _after(log: Appending, project: str, rater: str, at: float) -> Assignment | None:
+    """The task after a judgment; who may have none (suspended just now) has judged all the same."""
+    try:
+        return give(log.connection, project, rater, at)
+    except Refused:
+        return None
 
 
 def _task(found: Assignment | None) -> dict[str, Any]:
