@@ -60,7 +60,7 @@ def flex_tree_attention(
     tensors = [x[None] for x in (query, key_GXD, value_GXD)]
     for tensor in tensors:
         # Else a row with as many blocks as there are heads would be compiled for alone.
-        torch._dynamo.mark_static(tensor, (1, 3))
+        torch._dynamo.mark_static(tensor, [1, 3])
     return _compiled()(*tensors, mask, gqa=len(query_HXD) != len(key_GXD))[0]
 
 

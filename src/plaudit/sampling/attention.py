@@ -55,8 +55,8 @@ class NextTokens:
     def attend(
         self, layer: int, query_BH1D: Tensor, key: Tensor, value: Tensor, how: Scoring
     ) -> Tensor:
-        of_token = (x[:, :, 0] for x in (query_BH1D, key, value))
-        return self.keys.go_on(layer, *of_token, how)[:, :, None]
+        query_BHD, key_BGD, value_BGD = (x[:, :, 0] for x in (query_BH1D, key, value))
+        return self.keys.go_on(layer, query_BHD, key_BGD, value_BGD, how)[:, :, None]
 
 
 def can_be_packed(model: PreTrainedModel) -> bool:

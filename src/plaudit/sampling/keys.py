@@ -72,7 +72,8 @@ class Keys:
         pages, place = self._reading
         pages.write(layer, place, key_GXD.transpose(0, 1), value_GXD.transpose(0, 1))
         each = (x.split(self._lengths, dim=1) for x in (query_HXD, key_GXD, value_GXD))
-        return torch.cat([causal(*one, how) for one in zip(*each, strict=True)], dim=1)
+        found = [causal(query, key, value, how) for query, key, value in zip(*each, strict=True)]
+        return torch.cat(found, dim=1)
 
     def begin(self, slot_B: np.ndarray) -> None:
         """Make room for one token of every slot that is written to, which ``go_on`` is given."""
@@ -151,7 +152,8 @@ class _Asking(NamedTuple):
     def asked(self, device: torch.device) -> Asked:
         newest_NM = self.newest_B[self.row_NM]
         each = (self.row_NM, newest_NM, self.first_N, self.tokens_N)
-        return Asked(*(torch.as_tensor(x, device=device) for x in each))
+        row_NM, newest_NM, first_N, tokens_N = (torch.as_tensor(x, device=device) for x in each)
+        return Asked(row_NM, newest_NM, first_N, tokens_N)
 
 
 def _grouped(item_X: np.ndarray, group_X: np.ndarray, groups: int, *, nothing: int) -> np.ndarray:

@@ -41,7 +41,7 @@ class Asked:
     """Position of the page's first token."""
     tokens_N: Tensor
     """Of the holder from the page's first one on."""
-    _masks: dict[int | None, Tensor] = field(default_factory=dict)
+    _masks: dict[int | None, Tensor] = field(default_factory=dict, init=False)
 
     def mask_NMW(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """To be added to scores: 0 where a token is seen; M is 1 where all see the same."""
