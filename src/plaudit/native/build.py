@@ -1,0 +1,88 @@
+"""Compiling the kernels for the machine they run on, once.
+
+What is compiled is kept by a digest of the sources, the flags and the processor, so that another
+version or another machine with the same home directory compiles its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+
+_FOLDER = Path(__file__).parent
+_FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno",
+)  # fmt: skip
+SWITCH = "PLAUDIT_NATIVE"
+"""Environment variable: 0 leaves everything to PyTorch."""
+
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The kernels, or None where they are switched off or cannot be compiled."""
+    compiler = _compiler()
+    if os.environ.get(SWITCH) == "0" or compiler is None:
+        return None
+    try:
+        return ctypes.CDLL(str(_built(compiler)))
+    except OSError as error:
+        _log.warning("no kernels of our own, PyTorch's are used: %s", error)
+        return None
+
+
+def _compiler() -> str | None:
+    named = os.environ.get("CXX")
+    return shutil.which(named) if named else shutil.which("g++") or shutil.which("c++")
+
+
+def _built(compiler: str) -> Path:
+    """Raises ``OSError`` where it cannot be compiled, or not be kept."""
+    sources = sorted(_FOLDER.glob("*.cpp"))
+    path = _cache() / f"kernels-{_digest(compiler)}.so"
+    if not path.exists():
+        _log.info("compiling kernels for this processor, once")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Processes that compile at the same time each write their own file, and the last stays.
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            built = Path(folder, path.name)
+            _compile([compiler, *_FLAGS, *map(str, sources), "-o", str(built)])
+            built.replace(path)
+    return path
+
+
+def _compile(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "plaudit")
+
+
+def _digest(compiler: str) -> str:
+    parts = [p.read_bytes() for p in sorted(_FOLDER.glob("*.[ch]*"))]
+    parts += [compiler.encode(), " ".join(_FLAGS).encode(), _processor().encode()]
+    return hashlib.sha256(b"\0".join([*parts, torch.__version__.encode()])).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """What ``-march=native`` depends on."""
+    told = Path("/proc/cpuinfo")
+    if not told.exists():
+        return platform.machine() + platform.processor()
+    wanted = ("model name", "flags", "Features")
+    lines = told.read_text().split("\n\n")[0].splitlines()
+    return "\n".join(line for line in lines if line.startswith(wanted))

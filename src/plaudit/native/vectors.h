@@ -1,0 +1,111 @@
+// Vectors of floats as wide as the processor's, by the compiler's own vector types.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t IntVec __attribute__((vector_size(LANES * 4)));
+typedef uint16_t ShortVec __attribute__((vector_size(LANES * 2)));
+typedef uint16_t bf16;  // the upper half of a float
+
+static inline Vec load(const float* p) {
+    Vec v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+static inline Vec load(const bf16* p) {
+    ShortVec half;
+    std::memcpy(&half, p, sizeof half);
+    IntVec whole = __builtin_convertvector(half, IntVec) << 16;
+    Vec v;
+    std::memcpy(&v, &whole, sizeof v);
+    return v;
+}
+
+// To the nearest, ties to even, as PyTorch rounds; NaN stays NaN.
+static inline bf16 to_bf16(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    if (x != x) return 0x7fc0;
+    return (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+}
+
+static inline void store(bf16* p, Vec v) {
+#if defined(__AVX512BF16__)
+    __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+    std::memcpy(p, &half, sizeof half);
+#else
+    for (int i = 0; i < LANES; ++i) p[i] = to_bf16(v[i]);
+#endif
+}
+
+static inline float load1(const float* p) { return *p; }
+
+static inline float load1(const bf16* p) {
+    uint32_t bits = uint32_t(*p) << 16;
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+
+static inline void store1(float* p, float x) { *p = x; }
+static inline void store1(bf16* p, float x) { *p = to_bf16(x); }
+
+static inline Vec splat(float x) { return Vec{} + x; }
+
+static inline float sum(Vec v) {
+    float total = 0;
+    for (int i = 0; i < LANES; ++i) total += v[i];
+    return total;
+}
+
+static inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+static inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+
+static inline float max(Vec v) {
+    float most = v[0];
+    for (int i = 1; i < LANES; ++i) most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+// exp(x) to about 2 units in the last place; 0 below -87, so that -infinity gives 0.
+// NaN stays NaN.
+static inline Vec exp(Vec x) {
+    const Vec low = splat(-87.f), high = splat(88.f);
+    Vec clamped = x < low ? low : (x > high ? high : x);
+    // x = n ln 2 + r with |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to the nearest whole number.
+    const Vec magic = splat(12582912.f);
+    Vec shifted = clamped * 1.44269504088896341f + magic;
+    Vec n = shifted - magic;
+    Vec r = clamped - n * 0.693145751953125f - n * 1.42860682030941723212e-6f;
+    Vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    IntVec bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    IntVec power = (bits - 0x4b400000 + 127) << 23;
+    Vec scale;
+    std::memcpy(&scale, &power, sizeof scale);
+    Vec result = p * scale;
+    result = x < low ? Vec{} : result;
+    return x != x ? x : result;
+}
