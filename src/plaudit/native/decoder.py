@@ -1,0 +1,231 @@
+"""A Llama-like model's layers over new tokens, in one call a token: see ``decoder.cpp``.
+
+Shapes: X new tokens, C hidden size, D head size, P positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from plaudit.native.build import library
+from plaudit.native.structures import Layer, Model, Pages, Scratch, Weights
+
+PAGE_TOKENS = 64
+_TOGETHER = 4
+_MULTIPLE = 16
+"""Of which every size is one: the widest vector's."""
+_LARGEST_HEAD = 256
+_FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
+_TURNED_BY_POSITION_ALONE = {"default", "linear", "llama3", "yarn"}
+_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+def is_decodable(model: nn.Module) -> bool:
+    """Whether the kernels are here and know all that the model computes."""
+    config, base = model.config, model.base_model
+    if library() is None or config.model_type not in _FAMILIES or config.hidden_act != "silu":
+        return False
+    dtypes = {p.dtype for p in model.parameters()}
+    here = {p.device.type for p in model.parameters()} == {"cpu"}
+    if not here or len(dtypes) != 1 or not dtypes <= _DTYPES.keys():
+        return False
+    # Adapters and hooks compute what the kernels know nothing of.
+    linear = [x for layer in base.layers for x in _projections(layer)]
+    plain = all(type(x) is nn.Linear for x in [*linear, model.get_output_embeddings()])
+    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    turned = base.rotary_emb.rope_type in _TURNED_BY_POSITION_ALONE
+    return plain and not hooked and turned and _fits(config, base)
+
+
+def _fits(config: object, base: nn.Module) -> bool:
+    size = base.layers[0].self_attn.head_dim
+    sizes = (size, config.hidden_size, config.intermediate_size, config.vocab_size)
+    one_window = len(set(getattr(config, "layer_types", None) or ["full_attention"])) == 1
+    return one_window and size <= _LARGEST_HEAD and not any(s % _MULTIPLE for s in sizes)
+
+
+def _projections(layer: nn.Module) -> list[nn.Module]:
+    attention, mlp = layer.self_attn, layer.mlp
+    names = ("q_proj", "k_proj", "v_proj", "o_proj")
+    return [*(getattr(attention, n) for n in names), mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+
+
+class Decoder:
+    """A model as it is now: what is learned later needs another.
+
+    Products are in the model's dtype with sums in float32, and what stands between them is float32.
+    A token's result depends on its own sequence alone, bit for bit.
+
+    Args:
+        model: for which ``is_decodable`` holds.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._base = model.base_model
+        self._dtype = model.dtype
+        self._config = model.config
+        self._held: list[Tensor] = []
+        """What the kernels point to."""
+        self._buffers: dict[str, Tensor] = {}
+        self._layers = (Layer * len(self._base.layers))(*map(self._layer, self._base.layers))
+        self._model = self._whole()
+        self._head = self._packed([model.get_output_embeddings()])
+        self._vocab = model.config.vocab_size
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+        self._turned = 0
+
+    def make_room(self, pages: int) -> None:
+        """For so many pages in all, in every layer; what is kept stays where it is."""
+        heads, size = self._model.key_heads, self._model.size
+        for kept, shape in ((self._keys, (size, PAGE_TOKENS)), (self._values, (PAGE_TOKENS, size))):
+            before = list(kept)
+            kept.clear()
+            for layer in range(len(self._layers)):
+                room = torch.empty(pages, heads, *shape, dtype=self._dtype)
+                if before:
+                    room[: len(before[layer])] = before[layer]
+                kept.append(room)
+        for layer, key, value in zip(self._layers, self._keys, self._values, strict=True):
+            layer.keys, layer.values = key.data_ptr(), value.data_ptr()
+
+    def hidden(self, rows: np.ndarray, table: np.ndarray) -> Tensor:
+        """Last hidden states [X, C] of new tokens, which are kept for those that come later.
+
+        Args:
+            rows: of ``ROW``; what follows one another in one prompt is best side by side.
+            table: [holders, longest], int32: which pages are a holder's, in order.
+        """
+        self._turn(int(rows["position"].max()) + 1)
+        out_XC = torch.empty(len(rows), self._model.hidden)
+        pages = Pages(table.ctypes.data, table.shape[1])
+        self._call("decode")(
+            ctypes.byref(self._model), ctypes.byref(pages), ctypes.c_void_p(rows.ctypes.data),
+            ctypes.c_int64(len(rows)), ctypes.byref(self._scratch(rows)), _at(out_XC), _threads(),
+        )  # fmt: skip
+        return out_XC
+
+    def logits(self, hidden_XC: Tensor) -> Tensor:
+        """[X, V], in float32."""
+        rows, inputs = hidden_XC.shape
+        logits_XV = torch.empty(rows, self._vocab)
+        factors = self._buffer("factors", rows * inputs, torch.float32)
+        self._call("logits")(
+            ctypes.byref(self._head), _at(hidden_XC), ctypes.c_int64(rows), ctypes.c_int64(inputs),
+            _at(factors), _at(logits_XV), _threads(),
+        )  # fmt: skip
+        return logits_XV
+
+    def _call(self, name: str) -> ctypes._NamedFuncPointer:
+        kernels = library()
+        assert kernels is not None
+        return getattr(kernels, f"{name}_{_DTYPES[self._dtype]}")
+
+    def _whole(self) -> Model:
+        config, base, first = self._config, self._base, self._base.layers[0].self_attn
+        sliding = config.model_type == "mistral" or "sliding_attention" in (
+            getattr(config, "layer_types", None) or ()
+        )
+        return Model(
+            layers=self._layers,
+            embedding=base.embed_tokens.weight.data_ptr(),
+            norm=self._floats(base.norm.weight),
+            many_layers=len(self._layers),
+            hidden=config.hidden_size,
+            inner=config.intermediate_size,
+            key_heads=config.num_key_value_heads,
+            query_heads=config.num_attention_heads,
+            size=first.head_dim,
+            window=(sliding and config.sliding_window) or 0,
+            epsilon=base.norm.variance_epsilon,
+            scale=first.scaling,
+        )
+
+    def _layer(self, layer: nn.Module) -> Layer:
+        q, k, v, o, gate, up, down = _projections(layer)
+        query, key = (getattr(layer.self_attn, n, None) for n in ("q_norm", "k_norm"))
+        return Layer(
+            attention=self._floats(layer.input_layernorm.weight),
+            mlp=self._floats(layer.post_attention_layernorm.weight),
+            query=query and self._floats(query.weight),
+            key=key and self._floats(key.weight),
+            query_key_value=self._packed([q, k, v]),
+            out=self._packed([o]),
+            gate_up=self._packed([gate, up], halves=True),
+            down=self._packed([down]),
+        )
+
+    def _packed(self, linear: Sequence[nn.Linear], *, halves: bool = False) -> Weights:
+        """Linear layers of the same inputs as one, their outputs one after another; with
+        ``halves`` two whose outputs share every tile."""
+        assert not (halves and any(x.bias is not None for x in linear))
+        kernels, inputs = library(), linear[0].in_features
+        assert kernels is not None
+        tile, each = kernels.tile_outputs(), self._call("factor_bytes")()
+        outputs = sum(x.out_features for x in linear)
+        room = -(-linear[0].out_features // (tile // 2)) * tile if halves else -(-outputs // tile) * tile
+        packed = torch.zeros(room * inputs * each, dtype=torch.uint8)
+        first = 0
+        for number, x in enumerate(linear, start=1):
+            many = ctypes.c_int64(x.out_features), ctypes.c_int64(inputs), ctypes.c_int64(first)
+            weight = x.weight.detach().contiguous()
+            half = number if halves else 0
+            self._call("pack")(_at(weight), *many, half, _at(packed), _threads())
+            first += x.out_features
+        self._held.append(packed)
+        return Weights(packed.data_ptr(), self._bias(linear), room if halves else outputs)
+
+    def _bias(self, linear: Sequence[nn.Linear]) -> int | None:
+        if all(x.bias is None for x in linear):
+            return None
+        parts = [x.weight.new_zeros(x.out_features) if x.bias is None else x.bias for x in linear]
+        return self._floats(torch.cat(parts))
+
+    def _floats(self, tensor: Tensor) -> int:
+        self._held.append(tensor.detach().float().contiguous())
+        return self._held[-1].data_ptr()
+
+    def _turn(self, positions: int) -> None:
+        """Cosines and sines of positions, rounded as the model's own."""
+        if positions <= self._turned:
+            return
+        self._turned = max(positions, 2 * self._turned)
+        like = torch.empty(1, dtype=self._dtype)
+        turned = self._base.rotary_emb(like, torch.arange(self._turned)[None])
+        cosine_PD, sine_PD = (x[0].float().contiguous() for x in turned)
+        self._buffers["cosine"], self._buffers["sine"] = cosine_PD, sine_PD
+        self._model.cosine, self._model.sine = cosine_PD.data_ptr(), sine_PD.data_ptr()
+
+    def _scratch(self, rows: np.ndarray) -> Scratch:
+        model, many = self._model, len(rows)
+        heads = model.query_heads * model.size
+        width = heads + 2 * model.key_heads * model.size
+        # A parent's last page may be part full.
+        room = (int(rows["position"].max()) // PAGE_TOKENS + 2) * PAGE_TOKENS
+        sizes = {
+            "residual": many * model.hidden,
+            "projected": many * width,
+            "scores": _threads() * _TOGETHER * room,
+            "factors": many * max(model.hidden, heads),
+            "inner": many * model.inner,
+        }
+        found = {name: _at(self._buffer(name, size, torch.float32)) for name, size in sizes.items()}
+        return Scratch(**found, room=room)
+
+    def _buffer(self, name: str, size: int, dtype: torch.dtype) -> Tensor:
+        if name not in self._buffers or len(self._buffers[name]) < size:
+            self._buffers[name] = torch.empty(size, dtype=dtype)
+        return self._buffers[name]
+
+
+def _threads() -> int:
+    return torch.get_num_threads()
+
+
+def _at(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
