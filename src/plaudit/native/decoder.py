@@ -6,7 +6,8 @@ Shapes: X new tokens, C hidden size, D head size, P positions, V vocabulary.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _TURNED_BY_POSITION_ALONE = {"default", "linear", "llama3", "yarn"}
 _DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
-def is_decodable(model: nn.Module) -> bool:
+def is_decodable(model: Any) -> bool:
     """Whether the kernels are here and know all that the model computes."""
     config, base = model.config, model.base_model
     if library() is None or config.model_type not in _FAMILIES or config.hidden_act != "silu":
@@ -42,14 +43,14 @@ def is_decodable(model: nn.Module) -> bool:
     return plain and not hooked and turned and _fits(config, base)
 
 
-def _fits(config: object, base: nn.Module) -> bool:
+def _fits(config: Any, base: Any) -> bool:
     size = base.layers[0].self_attn.head_dim
     sizes = (size, config.hidden_size, config.intermediate_size, config.vocab_size)
     one_window = len(set(getattr(config, "layer_types", None) or ["full_attention"])) == 1
     return one_window and size <= _LARGEST_HEAD and not any(s % _MULTIPLE for s in sizes)
 
 
-def _projections(layer: nn.Module) -> list[nn.Module]:
+def _projections(layer: Any) -> list[nn.Linear]:
     attention, mlp = layer.self_attn, layer.mlp
     names = ("q_proj", "k_proj", "v_proj", "o_proj")
     return [*(getattr(attention, n) for n in names), mlp.gate_proj, mlp.up_proj, mlp.down_proj]
@@ -65,7 +66,7 @@ class Decoder:
         model: for which ``is_decodable`` holds.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self._base = model.base_model
         self._dtype = model.dtype
         self._config = model.config
@@ -121,7 +122,7 @@ class Decoder:
         )  # fmt: skip
         return logits_XV
 
-    def _call(self, name: str) -> ctypes._NamedFuncPointer:
+    def _call(self, name: str) -> Callable[..., int]:
         kernels = library()
         assert kernels is not None
         return getattr(kernels, f"{name}_{_DTYPES[self._dtype]}")
@@ -146,7 +147,7 @@ class Decoder:
             scale=first.scaling,
         )
 
-    def _layer(self, layer: nn.Module) -> Layer:
+    def _layer(self, layer: Any) -> Layer:
         q, k, v, o, gate, up, down = _projections(layer)
         query, key = (getattr(layer.self_attn, n, None) for n in ("q_norm", "k_norm"))
         return Layer(
@@ -168,14 +169,18 @@ class Decoder:
         assert kernels is not None
         tile, each = kernels.tile_outputs(), self._call("factor_bytes")()
         outputs = sum(x.out_features for x in linear)
-        room = -(-linear[0].out_features // (tile // 2)) * tile if halves else -(-outputs // tile) * tile
+        room = (
+            -(-linear[0].out_features // (tile // 2)) * tile
+            if halves
+            else -(-outputs // tile) * tile
+        )
         packed = torch.zeros(room * inputs * each, dtype=torch.uint8)
         first = 0
         for number, x in enumerate(linear, start=1):
             many = ctypes.c_int64(x.out_features), ctypes.c_int64(inputs), ctypes.c_int64(first)
             weight = x.weight.detach().contiguous()
-            half = number if halves else 0
-            self._call("pack")(_at(weight), *many, half, _at(packed), _threads())
+            which = number if halves else 0
+            self._call("pack")(_at(weight), *many, which, _at(packed), _threads())
             first += x.out_features
         self._held.append(packed)
         return Weights(packed.data_ptr(), self._bias(linear), room if halves else outputs)

@@ -37,38 +37,55 @@ static inline int32_t page_of(const Pages& pages, const Row& row, long token, in
     return pages.table[(mine ? row.holder : row.parent) * pages.longest + within / PAGE];
 }
 
+// What will be read next is asked for while this is computed: pages lie anywhere, and no processor
+// guesses across them.
+template <class S>
+static inline void ask_for(const S* next, int part, int bytes) {
+    const char* at = reinterpret_cast<const char*>(next) + long(part) * bytes;
+    for (int b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
+}
+
 template <int U, class S>
-static inline void scores_of(const float* const* query, const S* keys, int size, float* const* scores) {
+static inline void scores_of(const float* const* query, const S* keys, const S* next, int size, float* const* scores) {
     constexpr int AT_ONCE = LANES == 16 ? 4 : 2;
     for (int begin = 0; begin < PAGE; begin += AT_ONCE * LANES) {
         Vec sum[U][AT_ONCE] = {};
-        for (int d = 0; d < size; ++d)
+        for (int d = 0; d < size; ++d) {
+            if (begin == 0) ask_for(next, d, PAGE * sizeof(S));
             for (int v = 0; v < AT_ONCE; ++v) {
                 Vec key = load(keys + d * PAGE + begin + v * LANES);
                 for (int u = 0; u < U; ++u) sum[u][v] += query[u][d] * key;
             }
+        }
         for (int u = 0; u < U; ++u)
             for (int v = 0; v < AT_ONCE; ++v) store(scores[u] + begin + v * LANES, sum[u][v]);
     }
 }
 
-// Adds probability times value to what was found before.
-template <int U, class S>
-static inline void add_values(const float* const* probs, const S* values, int tokens, int size, float* const* found) {
-    constexpr int AT_ONCE = LANES == 16 ? 4 : 2;
-    for (int begin = 0; begin < size; begin += AT_ONCE * LANES) {
-        const int many = (size - begin) / LANES < AT_ONCE ? (size - begin) / LANES : AT_ONCE;
-        Vec sum[U][AT_ONCE];
-        for (int u = 0; u < U; ++u)
-            for (int v = 0; v < many; ++v) sum[u][v] = load(found[u] + begin + v * LANES);
-        for (int w = 0; w < tokens; ++w)
-            for (int v = 0; v < many; ++v) {
-                Vec value = load(values + w * size + begin + v * LANES);
-                for (int u = 0; u < U; ++u) sum[u][v] += probs[u][w] * value;
-            }
-        for (int u = 0; u < U; ++u)
-            for (int v = 0; v < many; ++v) store(found[u] + begin + v * LANES, sum[u][v]);
+// Adds probability times value to what was found before, V vectors of it.
+template <int U, int V, class S>
+static inline void add_part(const float* const* probs, const S* values, const S* next, int tokens, int size, float* const* found, int begin) {
+    Vec sum[U][V];
+    for (int u = 0; u < U; ++u)
+        for (int v = 0; v < V; ++v) sum[u][v] = load(found[u] + begin + v * LANES);
+    for (int w = 0; w < tokens; ++w) {
+        if (begin == 0) ask_for(next, w, size * sizeof(S));
+        for (int v = 0; v < V; ++v) {
+            Vec value = load(values + w * size + begin + v * LANES);
+            for (int u = 0; u < U; ++u) sum[u][v] += probs[u][w] * value;
+        }
     }
+    for (int u = 0; u < U; ++u)
+        for (int v = 0; v < V; ++v) store(found[u] + begin + v * LANES, sum[u][v]);
+}
+
+template <int U, class S>
+static inline void add_values(const float* const* probs, const S* values, const S* next, int tokens, int size, float* const* found) {
+    constexpr int MOST = LANES == 16 ? 4 : 2;
+    int begin = 0;
+    for (; begin + MOST * LANES <= size; begin += MOST * LANES) add_part<U, MOST>(probs, values, next, tokens, size, found, begin);
+    for (; begin + 2 * LANES <= size; begin += 2 * LANES) add_part<U, 2>(probs, values, next, tokens, size, found, begin);
+    for (; begin < size; begin += LANES) add_part<U, 1>(probs, values, next, tokens, size, found, begin);
 }
 
 // Scores become probabilities, but for the division, whose divisor is returned.
@@ -104,11 +121,15 @@ static void attend(const Row* const* rows, const float* const* query, const S* k
     // A parent's last page may be part full; what stands behind it is skipped by its own count.
     const long parents = (any.parent_tokens + PAGE - 1) / PAGE;
     const long mine = (last - any.parent_tokens) / PAGE + 1;
-    float* into[U];
+    auto block_of = [&](long k) {
+        const long at = k < parents ? any.parent * pages.longest + k : any.holder * pages.longest + k - parents;
+        return pages.table[at] * block + own;
+    };
     for (long k = 0; k < parents + mine; ++k) {
-        const int32_t page = pages.table[(k < parents ? any.parent * pages.longest + k : any.holder * pages.longest + k - parents)];
+        float* into[U];
         for (int u = 0; u < U; ++u) into[u] = scores[u] + k * PAGE;
-        scores_of<U>(query, keys + page * block + own, heads.size, into);
+        const S* next = k + 1 < parents + mine ? keys + block_of(k + 1) : values + block_of(0);
+        scores_of<U>(query, keys + block_of(k), next, heads.size, into);
     }
     const long gap = parents * PAGE - any.parent_tokens, all = (parents + mine) * PAGE;
     float divisor[U];
@@ -121,11 +142,11 @@ static void attend(const Row* const* rows, const float* const* query, const S* k
         divisor[u] = exponentials(scores[u], begin, seen + gap, all);
     }
     for (long k = 0; k < parents + mine; ++k) {
-        const int32_t page = pages.table[(k < parents ? any.parent * pages.longest + k : any.holder * pages.longest + k - parents)];
         const long end = k < parents ? any.parent_tokens - k * PAGE : last + 1 - any.parent_tokens - (k - parents) * PAGE;
         const float* probs[U];
         for (int u = 0; u < U; ++u) probs[u] = scores[u] + k * PAGE;
-        add_values<U>(probs, values + page * block + own, end < PAGE ? end : PAGE, heads.size, found);
+        const S* next = values + block_of(k + 1 < parents + mine ? k + 1 : k);
+        add_values<U>(probs, values + block_of(k), next, end < PAGE ? end : PAGE, heads.size, found);
     }
     for (int u = 0; u < U; ++u)
         for (int d = 0; d < heads.size; ++d) found[u][d] /= divisor[u];

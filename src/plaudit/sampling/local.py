@@ -4,8 +4,7 @@ Prompts are read without padding, each once for its n responses, which share its
 response leaves its slot to a waiting one. In float32 the same seed gives the same text whatever
 else is in the batch.
 
-Shapes: T prompt tokens one after another, U prompts, B active sequences, V vocabulary, D hidden
-size.
+Shapes: U prompts, M slots of each, B active sequences, V vocabulary, C hidden size.
 """
 
 from __future__ import annotations
@@ -19,16 +18,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from plaudit.models.forward import language_logits
 from plaudit.records import Prompt, Rollout
-from plaudit.sampling.attention import (
-    NextTokens,
-    Pass,
-    Prompts,
-    can_be_packed,
-    sampling_attention,
-)
-from plaudit.sampling.keys import Keys
+from plaudit.sampling.attention import can_be_packed
+from plaudit.sampling.layers import Layers, layers_of
 from plaudit.sampling.rollouts import Continuation, SamplingParams, Start
 from plaudit.sampling.rows import Rows, Waiting, Written, uniforms_of
 from plaudit.sampling.stateful import sample_rows
@@ -108,12 +100,12 @@ class LocalSampler:
             for number, start in enumerate(starts)
             for k in range(0, len(start.indices), size)
         ]
-        run = _Run(
-            self._model, params, np.array(self._renderer.stop_ids), slots=size,
-            prefill_tokens=self._prefill_tokens,
-            longest_tokens=max((start.max_tokens for start in starts), default=0),
-        )  # fmt: skip
-        with sampling_attention(self._model):
+        longest = max((start.max_tokens for start in starts), default=0)
+        with layers_of(self._model, size) as layers:
+            run = _Run(
+                layers, Rows(size, longest, params.seed), params,
+                np.array(self._renderer.stop_ids), prefill_tokens=self._prefill_tokens,
+            )  # fmt: skip
             done = run.all(waiting)
         done.sort(key=lambda w: (w.number, w.index))
         return [self._continuation(w.ids, w.logprobs) for w in done]
@@ -164,21 +156,19 @@ class _Run:
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        layers: Layers,
+        rows: Rows,
         params: SamplingParams,
         stop_ids: np.ndarray,
         *,
-        slots: int,
         prefill_tokens: int,
-        longest_tokens: int,
     ) -> None:
-        self._model = model
+        self._layers = layers
+        self._rows = rows
         self._params = params
         self._stop_ids = stop_ids
-        self._slots = slots
+        self._slots = rows.free
         self._prefill_tokens = prefill_tokens
-        self._rows = Rows(slots, longest_tokens, params.seed)
-        self._keys = Keys(slots, model.device)
         self._done: list[Written] = []
 
     def all(self, waiting: list[Waiting]) -> list[Written]:
@@ -211,39 +201,21 @@ class _Run:
 
     def _admit(self, group: list[Waiting]) -> None:
         """Read the prompts once, one after another, and draw every first token."""
-        prompts = [w.start.ids for w in group]
-        lengths = [len(ids) for ids in prompts]
         slot_UM = self._rows.admit(group)
-        self._keys.admit(lengths, slot_UM)
-        positions = np.concatenate([np.arange(n) for n in lengths])
-        hidden_1TD = self._hidden(
-            np.concatenate(prompts)[None], positions[None], Prompts(self._keys)
-        )
-        last_U = torch.as_tensor(np.cumsum(lengths) - 1, device=hidden_1TD.device)
-        self._draw(slot_UM.ravel(), hidden_1TD[0, last_U].repeat_interleave(slot_UM.shape[1], 0))
+        hidden_UC = self._layers.read([w.start.ids for w in group], slot_UM)
+        self._draw(slot_UM.ravel(), hidden_UC.repeat_interleave(slot_UM.shape[1], 0))
 
     def _decode(self) -> None:
         """One token for every active sequence."""
         slots = self._rows.slot_B
-        self._keys.begin(slots)
-        ids, positions = self._rows.newest(slots), self._rows.positions(slots)
-        every = NextTokens(self._keys)
-        self._draw(slots, self._hidden(ids[:, None], positions[:, None], every)[:, 0])
+        self._draw(slots, self._layers.go_on(slots, self._rows.newest(slots)))
 
-    def _hidden(self, ids_BT: np.ndarray, position_BT: np.ndarray, sampling: Pass) -> Tensor:
-        ids, position = (
-            torch.as_tensor(x, device=self._model.device).long() for x in (ids_BT, position_BT)
-        )
-        return self._model.base_model(
-            input_ids=ids, position_ids=position, use_cache=False, sampling=sampling
-        ).last_hidden_state
-
-    def _draw(self, slots: np.ndarray, hidden_BD: Tensor) -> None:
-        logits_BV = language_logits(self._model, hidden_BD)
+    def _draw(self, slots: np.ndarray, hidden_BC: Tensor) -> None:
+        logits_BV = self._layers.logits(hidden_BC)
         uniform_B = torch.as_tensor(self._rows.uniforms(slots), device=logits_BV.device)
         drawn = choose_tokens(logits_BV, uniform_B, self._params)
         ids, logprobs = (x.cpu().numpy() for x in drawn)
         ended = self._rows.append(slots, ids, logprobs, self._stop_ids)
         if len(ended):
-            self._keys.release(ended)
+            self._layers.release(ended)
             self._done += self._rows.take(ended)

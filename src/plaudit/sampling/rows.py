@@ -47,7 +47,6 @@ class Rows:
         self._seed = seed
         self._of: list[tuple[int, int]] = [(0, 0)] * slots
         self._limit_S = np.zeros(slots, np.int64)
-        self._prompt_S = np.zeros(slots, np.int64)
         self._written_S = np.zeros(slots, np.int64)
         self._uniform_SR = np.zeros((slots, longest_tokens))
         self._ids_SR = np.zeros((slots, longest_tokens), np.int64)
@@ -69,7 +68,7 @@ class Rows:
     def _begin(self, waiting: Waiting, index: int) -> int:
         slot, start = self._free.pop(), waiting.start
         self._of[slot] = waiting.number, index
-        self._limit_S[slot], self._prompt_S[slot] = start.max_tokens, len(start.ids)
+        self._limit_S[slot] = start.max_tokens
         self._uniform_SR[slot, : start.max_tokens] = uniforms_of(self._seed, start, index)
         self._written_S[slot] = 0
         return slot
@@ -82,10 +81,6 @@ class Rows:
         """The last token of each."""
         return self._ids_SR[slots, self._written_S[slots] - 1]
 
-    def positions(self, slots: np.ndarray) -> np.ndarray:
-        """Where the last token of each stands in its sequence."""
-        return self._prompt_S[slots] + self._written_S[slots] - 1
-
     def append(
         self, slots: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, stop_ids: np.ndarray
     ) -> np.ndarray:
@@ -93,7 +88,8 @@ class Rows:
         at = self._written_S[slots]
         self._ids_SR[slots, at], self._logprob_SR[slots, at] = ids, logprobs
         self._written_S[slots] += 1
-        return slots[np.isin(ids, stop_ids) | (at + 1 == self._limit_S[slots])]
+        is_stop = (ids[:, None] == stop_ids).any(1)
+        return slots[is_stop | (at + 1 == self._limit_S[slots])]
 
     def take(self, slots: np.ndarray) -> list[Written]:
         """What was written in these slots, which are free from now on."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from plaudit.native.draw import draw, is_drawable
 from plaudit.sampling.rollouts import SamplingParams
 
 BLOCK_TOKENS = 64
@@ -28,6 +29,8 @@ def choose_tokens(
         before any filter (at temperature 0, under the policy as it is).
     """
     logits_BV = logits_BV.float()
+    if params.temperature and not params.filtered and is_drawable(logits_BV):
+        return draw(logits_BV, uniform_B, params.temperature)
     if params.temperature not in (0, 1):
         logits_BV = logits_BV / params.temperature
     probs_BV = logits_BV.softmax(-1)
