@@ -7,14 +7,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from plaudit.models import SeparateRoles, collate
+from plaudit.models import SeparateRoles, collate, hidden_states
 from plaudit.native import library
 from plaudit.native.decoder import PAGE_TOKENS, Decoder, is_decodable
 from plaudit.native.draw import draw
 from plaudit.native.structures import ROW
 from plaudit.sampling import LocalSampler, SamplingParams, choose_tokens, layers, tokens
 from tests.test_sampling import DigitRenderer, prompts, tree_of
-from tests.tiny import VOCAB, tiny_language_model
+from tests.tiny import VOCAB, random_tree, tiny_language_model, tiny_scalar_model
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no compiler")
 KNOWN = ("llama", "qwen2", "qwen3", "mistral")
@@ -184,3 +184,18 @@ def test_a_broken_model_is_named(broken: float):
     logits_BV[1, 3] = broken
     with pytest.raises(ValueError, match="not numbers"):
         draw(logits_BV, torch.zeros(2), 1.0)
+
+
+@pytest.mark.parametrize("family", KNOWN)
+def test_a_pass_over_trees_without_a_gradient_equals_one_with(family: str):
+    rng = np.random.default_rng(0)
+    shapes = [(5, [3, 9]), (70, [40, 1, 66]), (1, [2]), (64, [64])]
+    trees = [random_tree(rng, prompt=prompt, branches=branches) for prompt, branches in shapes]
+    for model in (model_of(family), tiny_scalar_model(family, head_size=16)):
+        batch = collate(trees, layout="packed")
+        expected = hidden_states(model, batch)
+        assert expected.requires_grad
+        with torch.no_grad():
+            found = hidden_states(model, batch)
+        assert not torch.equal(found, expected), "both went the same way"
+        torch.testing.assert_close(found, expected.detach(), atol=1e-4, rtol=1e-4)

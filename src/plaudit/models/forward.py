@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from plaudit.models.attention import attends_to_trees, window_alone
 from plaudit.models.layout import Layout, TreeBatch, attention_mask
+from plaudit.models.native_forward import native_hidden_states, passes_natively
 from plaudit.models.token_head import logprobs_and_entropy
 
 # Layers whose state runs through the tokens one by one cannot skip a sibling.
@@ -39,6 +40,8 @@ def layout_of(model: PreTrainedModel, device_type: str | None = None) -> Layout:
 def hidden_states(model: PreTrainedModel, batch: TreeBatch) -> Tensor:
     """Last hidden states ``[B, T, D]`` of the backbone; nothing of size V is computed."""
     inputs: dict = {"input_ids": batch.ids_BT, "use_cache": False}
+    if batch.spans and passes_natively(model):
+        return native_hidden_states(model, batch.ids_BT[0], batch.spans)[None]
     if batch.spans:
         inputs["attention_mask"] = layer_masks(model, window_alone)
         inputs["position_ids"] = batch.position_BT

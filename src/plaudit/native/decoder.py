@@ -36,16 +36,23 @@ def is_decodable(model: Any) -> bool:
     if not here or len(dtypes) != 1 or not dtypes <= _DTYPES.keys():
         return False
     # Adapters and hooks compute what the kernels know nothing of.
-    linear = [x for layer in base.layers for x in _projections(layer)]
-    plain = all(type(x) is nn.Linear for x in [*linear, model.get_output_embeddings()])
+    linear = (x for layer in base.layers for x in _projections(layer))
+    plain = all(type(x) is nn.Linear for x in linear)
     hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     turned = base.rotary_emb.rope_type in _TURNED_BY_POSITION_ALONE
-    return plain and not hooked and turned and _fits(config, base)
+    dropped = model.training and bool(config.attention_dropout)
+    return plain and turned and not (hooked or dropped) and _fits(config, base)
+
+
+def has_plain_head(model: Any) -> bool:
+    """Whether the language head, too, is nothing but a product, of a size the kernels take."""
+    head = model.get_output_embeddings()
+    return type(head) is nn.Linear and head.out_features % _MULTIPLE == 0
 
 
 def _fits(config: Any, base: Any) -> bool:
     size = base.layers[0].self_attn.head_dim
-    sizes = (size, config.hidden_size, config.intermediate_size, config.vocab_size)
+    sizes = (size, config.hidden_size, config.intermediate_size)
     one_window = len(set(getattr(config, "layer_types", None) or ["full_attention"])) == 1
     return one_window and size <= _LARGEST_HEAD and not any(s % _MULTIPLE for s in sizes)
 
@@ -75,25 +82,33 @@ class Decoder:
         self._buffers: dict[str, Tensor] = {}
         self._layers = (Layer * len(self._base.layers))(*map(self._layer, self._base.layers))
         self._model = self._whole()
-        self._head = self._packed([model.get_output_embeddings()])
-        self._vocab = model.config.vocab_size
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
+        self._language_head = model.get_output_embeddings()
+        self._head: Weights | None = None
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        """Keys and values, by layer."""
         self._turned = 0
 
     def make_room(self, pages: int) -> None:
         """For so many pages in all, in every layer; what is kept stays where it is."""
-        heads, size = self._model.key_heads, self._model.size
-        for kept, shape in ((self._keys, (size, PAGE_TOKENS)), (self._values, (PAGE_TOKENS, size))):
-            before = list(kept)
-            kept.clear()
-            for layer in range(len(self._layers)):
-                room = torch.empty(pages, heads, *shape, dtype=self._dtype)
-                if before:
-                    room[: len(before[layer])] = before[layer]
-                kept.append(room)
-        for layer, key, value in zip(self._layers, self._keys, self._values, strict=True):
-            layer.keys, layer.values = key.data_ptr(), value.data_ptr()
+        size = self._model.size
+        for number, layer in enumerate(self._layers):
+            before = self._kept.get(number)
+            kept = self._empty(pages, size, PAGE_TOKENS), self._empty(pages, PAGE_TOKENS, size)
+            for room, old in zip(kept, before or (), strict=False):
+                room[: len(old)] = old
+            self._kept[number] = kept
+            layer.keys, layer.values = (x.data_ptr() for x in kept)
+
+    def make_room_for_one_call(self, pages: int) -> None:
+        """The same for all layers, so that nothing is kept for a later call."""
+        size = self._model.size
+        kept = self._empty(pages, size, PAGE_TOKENS), self._empty(pages, PAGE_TOKENS, size)
+        self._kept = {0: kept}
+        for layer in self._layers:
+            layer.keys, layer.values = (x.data_ptr() for x in kept)
+
+    def _empty(self, pages: int, *shape: int) -> Tensor:
+        return torch.empty(pages, self._model.key_heads, *shape, dtype=self._dtype)
 
     def hidden(self, rows: np.ndarray, table: np.ndarray) -> Tensor:
         """Last hidden states [X, C] of new tokens, which are kept for those that come later.
@@ -113,8 +128,10 @@ class Decoder:
 
     def logits(self, hidden_XC: Tensor) -> Tensor:
         """[X, V], in float32."""
+        if self._head is None:
+            self._head = self._packed([self._language_head])
         rows, inputs = hidden_XC.shape
-        logits_XV = torch.empty(rows, self._vocab)
+        logits_XV = torch.empty(rows, self._language_head.out_features)
         factors = self._buffer("factors", rows * inputs, torch.float32)
         self._call("logits")(
             ctypes.byref(self._head), _at(hidden_XC), ctypes.c_int64(rows), ctypes.c_int64(inputs),

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from plaudit.models.forward import language_logits
-from plaudit.native.decoder import is_decodable
+from plaudit.native.decoder import has_plain_head, is_decodable
 from plaudit.sampling.attention import NextTokens, Pass, Prompts, sampling_attention
 from plaudit.sampling.kernel_layers import KernelLayers
 from plaudit.sampling.keys import Keys
@@ -44,7 +44,7 @@ class Layers(Protocol):
 @contextmanager
 def layers_of(model: PreTrainedModel, slots: int) -> Iterator[Layers]:
     """For sequences in at most so many slots; the model's weights stay as they are meanwhile."""
-    if is_decodable(model):
+    if is_decodable(model) and has_plain_head(model):
         yield KernelLayers(model, slots)
         return
     with sampling_attention(model):
