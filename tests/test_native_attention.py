@@ -85,8 +85,9 @@ def test_outputs_and_gradients_are_those_of_the_formula(heads, window: int) -> N
     options = {"scale": 0.3, "window": window}
     found = with_grads(ours, tensors, grad_HXD, **options)
     exact = with_grads(plain, [x.double() for x in tensors], grad_HXD.double(), **options)
+    most = max(x.abs().max() for x in exact)  # a window of 1 leaves gradients of nought
     for a, b in zip(found, exact, strict=True):
-        assert (a - b).abs().max() < 1e-5 * b.abs().max().clamp(min=1.0)
+        assert (a - b).abs().max() < 5e-6 * most
 
 
 @pytest.mark.parametrize("window", [0, 40])

@@ -19,7 +19,7 @@
 
 #include "tiles.h"
 
-constexpr long KEYS = 128;
+constexpr long KEYS = 256;
 constexpr long COLUMNS = LANES > TILE ? LANES : TILE;  // a block has a multiple of these
 
 struct Sizes {
