@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from plaudit.native.attention import attends, path_attention
+
 _FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -49,11 +51,24 @@ def tree_attention(
     """``softmax(scale q k^T) v`` over what each token may attend to. [H, X, D]
 
     A token attends to the trunk and its own branch, to positions not after its own and, with a
-    ``window``, less than that many before it. Computed in float32, which a CPU's bfloat16 kernels
-    are slower than; the result has the query's dtype.
+    ``window``, less than that many before it. The result has the query's dtype.
     """
+    if attends(query_HXD, key_GXD, value_GXD):
+        return path_attention(query_HXD, key_GXD, value_GXD, _paths(spans), scale, window)
     pieces = [piece for span in spans for piece in _pieces(span, window)]
     return _TreeAttention.apply(query_HXD, key_GXD, value_GXD, pieces, scale)  # pyright: ignore[reportReturnType]
+
+
+def _paths(spans: Sequence[TreeSpan]) -> Tensor:
+    """The branches of each tree as ``path_attention`` takes them. [P, 5]"""
+    found = []
+    for start, prompt, branches in spans:
+        begin = start + prompt
+        for tokens in branches:
+            first = 0 if begin == start + prompt else prompt
+            found.append((start, prompt, begin, first, prompt + tokens))
+            begin += tokens
+    return torch.tensor(found)
 
 
 class _Piece(NamedTuple):
