@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -108,4 +108,49 @@ static inline Vec exp(Vec x) {
     Vec result = p * scale;
     result = x < low ? Vec{} : result;
     return x != x ? x : result;
+}
+
+// What bf16 reads as; g++ 12 makes four instructions of what one does.
+static inline Vec widened(const float* p) { return load(p); }
+
+static inline Vec widened(const bf16* p) {
+#if defined(__AVX512F__)
+    __m512i whole = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));
+    return (Vec)_mm512_castsi512_ps(_mm512_slli_epi32(whole, 16));
+#else
+    return load(p);
+#endif
+}
+
+// A row's last numbers are fewer than a vector: kept out of the loops, so that these stay small.
+template <class T>
+__attribute__((noinline, cold)) static Vec load_last(const T* p, long count) {
+    Vec v{};
+    for (long i = 0; i < count; ++i) v[i] = load1(p + i);
+    return v;
+}
+
+template <class T>
+__attribute__((noinline, cold)) static void store_last(T* p, Vec v, long count) {
+    for (long i = 0; i < count; ++i) store1(p + i, v[i]);
+}
+
+// The first `count` numbers (at most a vector of them), and zeros after them.
+template <class T>
+static inline Vec load(const T* p, long count) {
+    return __builtin_expect(count >= LANES, 1) ? widened(p) : load_last(p, count);
+}
+
+template <class T>
+static inline void store(T* p, Vec v, long count) {
+    if (__builtin_expect(count >= LANES, 1)) return store(p, v);
+    store_last(p, v, count);
+}
+
+// As they read again once they were stored.
+template <class T>
+static inline Vec rounded(Vec v) {
+    T kept[LANES];
+    store(kept, v);
+    return widened(kept);
 }
