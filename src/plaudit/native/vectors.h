@@ -115,8 +115,14 @@ static inline Vec widened(const float* p) { return load(p); }
 
 static inline Vec widened(const bf16* p) {
 #if defined(__AVX512F__)
-    __m512i whole = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));
-    return (Vec)_mm512_castsi512_ps(_mm512_slli_epi32(whole, 16));
+    ShortVec half;
+    std::memcpy(&half, p, sizeof half);
+    // The masked form, since g++ 12 warns of the other.
+    __m512i zero = _mm512_setzero_si512();
+    IntVec whole = (IntVec)_mm512_mask_cvtepu16_epi32(zero, 0xffff, (__m256i)half) << 16;
+    Vec v;
+    std::memcpy(&v, &whole, sizeof v);
+    return v;
 #else
     return load(p);
 #endif
@@ -153,4 +159,28 @@ static inline Vec rounded(Vec v) {
     T kept[LANES];
     store(kept, v);
     return widened(kept);
+}
+
+// exp(x) as above, in half the instructions where the processor scales by powers of two itself.
+static inline Vec quick_exp(Vec x) {
+#if defined(__AVX512F__)
+    // Of a pair with NaN the second is taken: x.
+    __m512 clamped = _mm512_max_ps(_mm512_set1_ps(-110.f), (__m512)x);
+    clamped = _mm512_min_ps(_mm512_set1_ps(89.f), clamped);
+    const __m512 zero = _mm512_setzero_ps(), log2_e = _mm512_set1_ps(1.44269504088896341f);
+    // The masked forms, since g++ 12 warns of the others.
+    __m512 n = _mm512_mask_roundscale_ps(zero, 0xffff, _mm512_mul_ps(clamped, log2_e), 0);
+    Vec whole = (Vec)n, r = (Vec)clamped - whole * 0.693145751953125f;
+    r -= whole * 1.42860682030941723212e-6f;
+    Vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    return (Vec)_mm512_mask_scalef_ps(zero, 0xffff, (__m512)p, n);
+#else
+    return exp(x);
+#endif
 }
