@@ -13,7 +13,18 @@ from plaudit.native.calls import address, kernel
 
 def silu_times(gate: Tensor, up: Tensor) -> Tensor:
     """``gate sigmoid(gate) up``; only gate and up are kept for the pass back."""
-    return _SiluTimes.apply(gate, up)  # pyright: ignore[reportReturnType]
+    if torch.is_grad_enabled():
+        return _SiluTimes.apply(gate, up)  # pyright: ignore[reportReturnType]
+    return _product(gate.contiguous(), up.contiguous())
+
+
+def _product(gate: Tensor, up: Tensor) -> Tensor:
+    assert gate.shape == up.shape
+    y = torch.empty_like(gate)
+    kernel("silu_times", gate.dtype, "pppni")(
+        address(gate), address(up), address(y), gate.numel(), torch.get_num_threads()
+    )
+    return y
 
 
 class _SiluTimes(torch.autograd.Function):
@@ -21,14 +32,9 @@ class _SiluTimes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        assert gate.shape == up.shape
         gate, up = gate.contiguous(), up.contiguous()
-        y = torch.empty_like(gate)
-        kernel("silu_times", gate.dtype, "pppni")(
-            address(gate), address(up), address(y), gate.numel(), torch.get_num_threads()
-        )
         ctx.save_for_backward(gate, up)
-        return y
+        return _product(gate, up)
 
     @staticmethod
     @once_differentiable

@@ -20,7 +20,7 @@ _CHUNKS = 64
 def rms_norm(x: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:
     """``y = weight x / sqrt(mean(x^2) + epsilon)`` over the last dimension (Zhang and Sennrich
     2019, equation 4), in float32 but for the last product."""
-    return _RMSNorm.apply(x, None, weight_D, epsilon)[1]
+    return rms_norm_of_sum(x, None, weight_D, epsilon)[1]
 
 
 def rms_norm_of_sum(
@@ -30,7 +30,25 @@ def rms_norm_of_sum(
 
     What comes back to s from both sides is summed as it is written.
     """
-    return _RMSNorm.apply(x, added, weight_D, epsilon)  # pyright: ignore[reportReturnType]
+    if torch.is_grad_enabled():
+        return _RMSNorm.apply(x, added, weight_D, epsilon)  # pyright: ignore[reportReturnType]
+    return _normed(x, added, weight_D, epsilon)[:2]
+
+
+def _normed(
+    x: Tensor, added: Tensor | None, weight_D: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """s, y, and ``1 / sqrt(mean(s^2) + epsilon)`` [X]."""
+    x, added = x.contiguous(), None if added is None else added.contiguous()
+    size = x.shape[-1]
+    tokens = x.numel() // size
+    y, inverse_X = torch.empty_like(x), torch.empty(tokens)
+    s = x if added is None else torch.empty_like(x)
+    kernel("rms_norm", x.dtype, "ppppppnnfi")(
+        address(x), address(added), address(weight_D), address(s), address(y),
+        address(inverse_X), tokens, size, epsilon, torch.get_num_threads(),
+    )  # fmt: skip
+    return s, y, inverse_X
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -41,18 +59,10 @@ class _RMSNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, added: Tensor | None, weight_D: Tensor, epsilon: float
     ) -> tuple[Tensor, Tensor]:
-        x_, added_ = x.contiguous(), None if added is None else added.contiguous()
-        tokens, size = x.numel() // x.shape[-1], x.shape[-1]
-        y = torch.empty_like(x_)
-        s = None if added is None else torch.empty_like(x_)
-        inverse_X = torch.empty(tokens)
-        kernel("rms_norm", x.dtype, "ppppppnnfi")(
-            address(x_), address(added_), address(weight_D), address(s), address(y),
-            address(inverse_X), tokens, size, epsilon, torch.get_num_threads(),
-        )  # fmt: skip
-        ctx.save_for_backward(x_ if s is None else s, weight_D, inverse_X)
+        s, y, inverse_X = _normed(x, added, weight_D, epsilon)
+        ctx.save_for_backward(s, weight_D, inverse_X)
         ctx.set_materialize_grads(False)
-        return x if s is None else s, y
+        return x if added is None else s, y
 
     @staticmethod
     @once_differentiable

@@ -20,7 +20,9 @@ def turned(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     Args:
         cos, sin: [B, T, D], or [1, T, D] for all rows; both halves of D alike.
     """
-    return _Turn.apply(x_BTHD, cos, sin)  # pyright: ignore[reportReturnType]
+    if torch.is_grad_enabled():
+        return _Turn.apply(x_BTHD, cos, sin)  # pyright: ignore[reportReturnType]
+    return _turned(x_BTHD, cos, sin, 1.0)
 
 
 class _Turn(torch.autograd.Function):
