@@ -13,6 +13,7 @@ from plaudit.models.attention import SHARED_KEYS
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import Layout, attention_mask, common_layout
 from plaudit.models.token_head import logprobs_and_entropy
+from plaudit.native.calls import takes
 from plaudit.text import micro_batches
 from tests.tiny import BRANCHING, FAMILIES, random_tree, tiny_language_model
 
@@ -144,8 +145,12 @@ def test_entropy_is_that_of_the_distribution():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_head_and_its_gradients_are_those_of_the_formulas(temperature: float, monkeypatch):
+def test_the_head_and_its_gradients_are_those_of_the_formulas(
+    temperature: float, native: bool, monkeypatch
+):
+    monkeypatch.setattr(token_head, "takes", takes if native else lambda logits: False)
     monkeypatch.setattr(token_head, "_BLOCK_ENTRIES", 50)  # several blocks of three rows
     generator = torch.Generator().manual_seed(0)
     draw = lambda *size: torch.randn(*size, generator=generator)  # noqa: E731

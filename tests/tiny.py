@@ -9,6 +9,7 @@ import torch
 import transformers as hf
 
 from plaudit.models.attention import share_keys
+from plaudit.models.native_layers import use_native_layers
 from plaudit.text import Tokens, Tree
 
 VOCAB = 64
@@ -92,6 +93,7 @@ def tiny_language_model(
             if parameter.ndim >= 2:
                 parameter.mul_(1.0 if family == "mamba" else 4.0)
     share_keys(model)  # as loading does
+    use_native_layers(model)
     return model.eval()
 
 
@@ -105,6 +107,7 @@ def tiny_scalar_model(
     model = hf.AutoModelForSequenceClassification.from_config(config, **_attention(config))
     torch.nn.init.normal_(model.score.weight, std=0.3)
     share_keys(model)
+    use_native_layers(model)
     return model.eval()
 
 

@@ -23,6 +23,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from plaudit.assets import shipped
 from plaudit.models.attention import share_keys
+from plaudit.models.native_layers import use_native_layers
 
 Precision = Literal["float32", "bfloat16"]
 log = logging.getLogger(__name__)
@@ -218,6 +219,7 @@ def _load(
     if unused := sorted(set(found["unexpected_keys"]) - {"lm_head.weight"}):
         log.warning("%s: %d weights are not used, such as %s", name, len(unused), unused[0])
     share_keys(model)
+    use_native_layers(model)
     model.eval()
     return model
 

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plaudit.native import token_head as native
+from plaudit.native.calls import takes
+
 _BLOCK_ENTRIES = 1 << 20
 """Logits worked on at a time: they stay in a core's cache from one pass over them to the next."""
 
@@ -24,7 +27,7 @@ def logprobs_and_entropy(
     ``z = logits / t`` in float32, whatever the dtype of the logits. Of size ``[N, V]`` only the
     logits are kept for the backward pass, and only their gradient is made there:
     ``dlogprob/dz_v = [v = target] - p_v`` and ``dH/dz_v = - p_v (log p_v + H)``. On a CPU both
-    passes go block by block.
+    passes are kernels of our own; where there are none they go block by block.
 
     Returns:
         logprobs [N] and entropies [N]; zeros for entropies that are not asked for.
@@ -37,39 +40,58 @@ class _Head(torch.autograd.Function):
     def forward(
         ctx: Any, logits_NV: Tensor, target_N: Tensor, temperature: float, with_entropy: bool
     ) -> tuple[Tensor, Tensor]:
-        target_N1 = target_N[:, None]
-        normaliser_N = logits_NV.new_empty(len(target_N), dtype=torch.float32)
-        logprob_N, entropy_N = torch.empty_like(normaliser_N), torch.zeros_like(normaliser_N)
-        for rows in _blocks(logits_NV):
-            z_CV = _scaled(logits_NV[rows], temperature)
-            normaliser_N[rows] = z_CV.logsumexp(-1)
-            logprob_N[rows] = z_CV.gather(-1, target_N1[rows])[:, 0] - normaliser_N[rows]
-            if with_entropy:
-                p_CV = (z_CV - normaliser_N[rows, None]).exp_()
-                entropy_N[rows] = normaliser_N[rows] - torch.linalg.vecdot(p_CV, z_CV)
+        found = native.head_forward if takes(logits_NV) else _forward
+        logprob_N, entropy_N, normaliser_N = found(logits_NV, target_N, temperature, with_entropy)
         ctx.temperature = temperature
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(logits_NV, target_N1, normaliser_N, entropy_N)
+        ctx.save_for_backward(logits_NV, target_N, normaliser_N, entropy_N)
         return logprob_N, entropy_N
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        logits_NV, target_N1, normaliser_N, entropy_N = ctx.saved_tensors
-        d_logprob_N, d_entropy_N = (None if g is None else g / ctx.temperature for g in grads)
-        d_logits_NV = torch.empty_like(logits_NV)
-        for rows in _blocks(logits_NV):
-            z_CV = _scaled(logits_NV[rows], ctx.temperature)
-            logp_CV = z_CV.sub_(normaliser_N[rows, None])
-            slope_CV = torch.zeros((), device=logp_CV.device)
-            if d_entropy_N is not None:
-                slope_CV = (logp_CV + entropy_N[rows, None]).mul_(d_entropy_N[rows, None])
-            if d_logprob_N is not None:
-                slope_CV = slope_CV + d_logprob_N[rows, None]
-            d_CV = logp_CV.exp_().mul_(slope_CV).neg_()
-            if d_logprob_N is not None:
-                d_CV.scatter_add_(-1, target_N1[rows], d_logprob_N[rows, None])
-            d_logits_NV[rows] = d_CV
-        return d_logits_NV, None, None, None
+        logits_NV = ctx.saved_tensors[0]
+        found = native.head_backward if takes(logits_NV) else _backward
+        return found(*ctx.saved_tensors, grads, ctx.temperature), None, None, None
+
+
+def _forward(
+    logits_NV: Tensor, target_N: Tensor, temperature: float, with_entropy: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    normaliser_N = logits_NV.new_empty(len(target_N), dtype=torch.float32)
+    logprob_N, entropy_N = torch.empty_like(normaliser_N), torch.zeros_like(normaliser_N)
+    for rows in _blocks(logits_NV):
+        z_CV = _scaled(logits_NV[rows], temperature)
+        normaliser_N[rows] = z_CV.logsumexp(-1)
+        logprob_N[rows] = z_CV.gather(-1, target_N[rows, None])[:, 0] - normaliser_N[rows]
+        if with_entropy:
+            p_CV = (z_CV - normaliser_N[rows, None]).exp_()
+            entropy_N[rows] = normaliser_N[rows] - torch.linalg.vecdot(p_CV, z_CV)
+    return logprob_N, entropy_N, normaliser_N
+
+
+def _backward(
+    logits_NV: Tensor,
+    target_N: Tensor,
+    normaliser_N: Tensor,
+    entropy_N: Tensor,
+    grads: tuple[Tensor | None, ...],
+    temperature: float,
+) -> Tensor:
+    d_logprob_N, d_entropy_N = (None if g is None else g / temperature for g in grads)
+    d_logits_NV = torch.empty_like(logits_NV)
+    for rows in _blocks(logits_NV):
+        z_CV = _scaled(logits_NV[rows], temperature)
+        logp_CV = z_CV.sub_(normaliser_N[rows, None])
+        slope_CV = torch.zeros((), device=logp_CV.device)
+        if d_entropy_N is not None:
+            slope_CV = (logp_CV + entropy_N[rows, None]).mul_(d_entropy_N[rows, None])
+        if d_logprob_N is not None:
+            slope_CV = slope_CV + d_logprob_N[rows, None]
+        d_CV = logp_CV.exp_().mul_(slope_CV).neg_()
+        if d_logprob_N is not None:
+            d_CV.scatter_add_(-1, target_N[rows, None], d_logprob_N[rows, None])
+        d_logits_NV[rows] = d_CV
+    return d_logits_NV
 
 
 def _blocks(logits_NV: Tensor) -> Iterator[slice]:
