@@ -1,4 +1,4 @@
-"""The forward pass over packed trees by kernels, where no gradient is asked for.
+"""A scalar model's forward pass over packed trees by kernels, where no gradient is asked for.
 
 Shapes: X tokens of the row, C hidden size.
 """
@@ -21,8 +21,13 @@ NOBODY = -1
 
 
 def passes_natively(model: PreTrainedModel) -> bool:
-    """Whether a pass of the model may be ``native_hidden_states``."""
-    return not torch.is_grad_enabled() and is_decodable(model)
+    """Whether a pass of the model may be ``native_hidden_states``.
+
+    Not of a language model: a reference is held against the policy, whose pass with a gradient
+    rounds as modules do, and in bfloat16 two ways of rounding would look like a difference.
+    """
+    scalar = model.get_output_embeddings() is None
+    return scalar and not torch.is_grad_enabled() and is_decodable(model)
 
 
 def native_hidden_states(
