@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from plaudit.models import SeparateRoles, collate, hidden_states
 from plaudit.native import library
@@ -122,12 +123,10 @@ def logits_of(model, ids: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize(("heads", "keys"), [(4, 4), (4, 1), (6, 2), (8, 1), (3, 1)])
 def test_any_number_of_queries_shares_a_key(heads: int, keys: int):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB, hidden_size=96, intermediate_size=80, num_hidden_layers=2, head_dim=48,
-        num_attention_heads=heads, num_key_value_heads=keys, attention_bias=True,
+        num_attention_heads=heads, num_key_value_heads=keys,
     )  # fmt: skip
     model = LlamaForCausalLM(config).eval()
     ids = np.random.default_rng(0).integers(0, VOCAB, 90)
@@ -139,6 +138,11 @@ def test_any_number_of_queries_shares_a_key(heads: int, keys: int):
 def test_what_the_kernels_do_not_know_is_left_to_the_modules():
     assert not is_decodable(tiny_language_model("llama"))  # heads of 8 numbers
     assert not is_decodable(model_of("gemma3"))
+    biased = LlamaConfig(
+        vocab_size=VOCAB, hidden_size=64, intermediate_size=48, num_attention_heads=4,
+        num_hidden_layers=1, mlp_bias=True,
+    )  # fmt: skip
+    assert not is_decodable(LlamaForCausalLM(biased))
     adapted = get_peft_model(model_of("llama"), LoraConfig(target_modules=["q_proj"]))
     assert not is_decodable(adapted.get_base_model())
     hooked = model_of("llama")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from plaudit.native.build import library
 
-_NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+WORK_PER_THREAD = 1 << 14
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 
 
@@ -21,7 +22,7 @@ def takes(*tensors: Tensor) -> bool:
     if library() is None or torch._C._are_functorch_transforms_active():
         return False
     dtype = tensors[0].dtype
-    return dtype in _NAMES and all(x.dtype == dtype and x.is_cpu for x in tensors)
+    return dtype in NAMES and all(x.dtype == dtype and x.is_cpu for x in tensors)
 
 
 @functools.cache
@@ -33,10 +34,21 @@ def kernel(name: str, dtype: torch.dtype, arguments: str) -> Callable[..., None]
     """
     found = library()
     assert found is not None, "takes() says whether there are kernels"
-    function = found[f"{name}_{_NAMES[dtype]}"]
+    function = found[f"{name}_{NAMES[dtype]}"]
     function.argtypes = [_TYPES[letter] for letter in arguments]
     function.restype = None
     return function
+
+
+def threads_for(work: int) -> int:
+    """Of PyTorch's threads as many as each has ``WORK_PER_THREAD`` to do.
+
+    Threads that meet often for little wait for each other, most of all on a busy machine.
+
+    Args:
+        work: multiplications, or numbers read or written.
+    """
+    return max(1, min(torch.get_num_threads(), work // WORK_PER_THREAD))
 
 
 def address(tensor: Tensor | None) -> int | None:

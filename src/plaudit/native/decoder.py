@@ -6,7 +6,7 @@ Shapes: X new tokens, C hidden size, D head size, P positions, V vocabulary.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.native.build import library
+from plaudit.native.calls import NAMES, address, kernel, threads_for
 from plaudit.native.structures import Layer, Model, Pages, Scratch, Weights
 
 PAGE_TOKENS = 64
 _TOGETHER = 4
+_PRODUCTS_AT_ONCE = 16
+"""Multiplications that a core does in the time of one number read."""
+_INPUTS_OF_ATTENTION = 3
 _MULTIPLE = 16
 """Of which every size is one: the widest vector's."""
 _LARGEST_HEAD = 256
 _FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
 _TURNED_BY_POSITION_ALONE = {"default", "linear", "llama3", "yarn"}
-_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 def is_decodable(model: Any) -> bool:
@@ -33,15 +36,20 @@ def is_decodable(model: Any) -> bool:
         return False
     dtypes = {p.dtype for p in model.parameters()}
     here = {p.device.type for p in model.parameters()} == {"cpu"}
-    if not here or len(dtypes) != 1 or not dtypes <= _DTYPES.keys():
+    if not here or len(dtypes) != 1 or not dtypes <= NAMES.keys():
         return False
     # Adapters and hooks compute what the kernels know nothing of.
-    linear = (x for layer in base.layers for x in _projections(layer))
-    plain = all(type(x) is nn.Linear for x in linear)
+    plain = all(map(_has_plain_products, base.layers))
     hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     turned = base.rotary_emb.rope_type in _TURNED_BY_POSITION_ALONE
     dropped = model.training and bool(config.attention_dropout)
     return plain and turned and not (hooked or dropped) and _fits(config, base)
+
+
+def _has_plain_products(layer: Any) -> bool:
+    projections = _projections(layer)
+    biased = projections[_INPUTS_OF_ATTENTION:]
+    return all(type(x) is nn.Linear for x in projections) and all(x.bias is None for x in biased)
 
 
 def has_plain_head(model: Any) -> bool:
@@ -120,9 +128,9 @@ class Decoder:
         self._turn(int(rows["position"].max()) + 1)
         out_XC = torch.empty(len(rows), self._model.hidden)
         pages = Pages(table.ctypes.data, table.shape[1])
-        self._call("decode")(
-            ctypes.byref(self._model), ctypes.byref(pages), ctypes.c_void_p(rows.ctypes.data),
-            ctypes.c_int64(len(rows)), ctypes.byref(self._scratch(rows)), _at(out_XC), _threads(),
+        kernel("decode", self._dtype, "pppnppi")(
+            ctypes.byref(self._model), ctypes.byref(pages), rows.ctypes.data, len(rows),
+            ctypes.byref(self._scratch(rows)), address(out_XC), self._threads(len(rows)),
         )  # fmt: skip
         return out_XC
 
@@ -133,16 +141,11 @@ class Decoder:
         rows, inputs = hidden_XC.shape
         logits_XV = torch.empty(rows, self._language_head.out_features)
         factors = self._buffer("factors", rows * inputs, torch.float32)
-        self._call("logits")(
-            ctypes.byref(self._head), _at(hidden_XC), ctypes.c_int64(rows), ctypes.c_int64(inputs),
-            _at(factors), _at(logits_XV), _threads(),
+        kernel("logits", self._dtype, "ppnnppi")(
+            ctypes.byref(self._head), address(hidden_XC), rows, inputs, address(factors),
+            address(logits_XV), threads_for(logits_XV.numel() * inputs // _PRODUCTS_AT_ONCE),
         )  # fmt: skip
         return logits_XV
-
-    def _call(self, name: str) -> Callable[..., int]:
-        kernels = library()
-        assert kernels is not None
-        return getattr(kernels, f"{name}_{_DTYPES[self._dtype]}")
 
     def _whole(self) -> Model:
         config, base, first = self._config, self._base, self._base.layers[0].self_attn
@@ -182,22 +185,17 @@ class Decoder:
         """Linear layers of the same inputs as one, their outputs one after another; with
         ``halves`` two whose outputs share every tile."""
         assert not (halves and any(x.bias is not None for x in linear))
-        kernels, inputs = library(), linear[0].in_features
-        assert kernels is not None
-        tile, each = kernels.tile_outputs(), self._call("factor_bytes")()
-        outputs = sum(x.out_features for x in linear)
-        room = (
-            -(-linear[0].out_features // (tile // 2)) * tile
-            if halves
-            else -(-outputs // tile) * tile
-        )
-        packed = torch.zeros(room * inputs * each, dtype=torch.uint8)
+        inputs, (tile, factor_bytes) = linear[0].in_features, _packing(self._dtype)
+        outputs = linear[0].out_features if halves else sum(x.out_features for x in linear)
+        room = -(-outputs // (tile // 2 if halves else tile)) * tile
+        packed = torch.zeros(room * inputs * factor_bytes, dtype=torch.uint8)
         first = 0
         for number, x in enumerate(linear, start=1):
-            many = ctypes.c_int64(x.out_features), ctypes.c_int64(inputs), ctypes.c_int64(first)
-            weight = x.weight.detach().contiguous()
-            which = number if halves else 0
-            self._call("pack")(_at(weight), *many, which, _at(packed), _threads())
+            weight, which = x.weight.detach().contiguous(), number if halves else 0
+            kernel("pack", self._dtype, "pnnnipi")(
+                address(weight), x.out_features, inputs, first, which, address(packed),
+                threads_for(weight.numel()),
+            )  # fmt: skip
             first += x.out_features
         self._held.append(packed)
         return Weights(packed.data_ptr(), self._bias(linear), room if halves else outputs)
@@ -211,6 +209,10 @@ class Decoder:
     def _floats(self, tensor: Tensor) -> int:
         self._held.append(tensor.detach().float().contiguous())
         return self._held[-1].data_ptr()
+
+    def _threads(self, rows: int) -> int:
+        """As a layer's smallest product, after which threads meet, asks."""
+        return threads_for(rows * self._model.hidden**2 // _PRODUCTS_AT_ONCE)
 
     def _turn(self, positions: int) -> None:
         """Cosines and sines of positions, rounded as the model's own."""
@@ -232,11 +234,13 @@ class Decoder:
         sizes = {
             "residual": many * model.hidden,
             "projected": many * width,
-            "scores": _threads() * _TOGETHER * room,
+            "scores": self._threads(many) * _TOGETHER * room,
             "factors": many * max(model.hidden, heads),
             "inner": many * model.inner,
         }
-        found = {name: _at(self._buffer(name, size, torch.float32)) for name, size in sizes.items()}
+        found = {
+            name: address(self._buffer(name, size, torch.float32)) for name, size in sizes.items()
+        }
         return Scratch(**found, room=room)
 
     def _buffer(self, name: str, size: int, dtype: torch.dtype) -> Tensor:
@@ -245,9 +249,8 @@ class Decoder:
         return self._buffers[name]
 
 
-def _threads() -> int:
-    return torch.get_num_threads()
-
-
-def _at(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+def _packing(dtype: torch.dtype) -> tuple[int, int]:
+    """Outputs of a tile, and bytes of a factor, which may be wider than the weights are."""
+    kernels = library()
+    assert kernels is not None
+    return kernels.tile_outputs(), getattr(kernels, f"factor_bytes_{NAMES[dtype]}")()

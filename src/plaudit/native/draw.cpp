@@ -66,7 +66,7 @@ static Drawn draw(const float* logits, long size, float temperature, double unif
 }
 
 // Token -1 where a row is no distribution: a logit is not a number, or infinite.
-extern "C" void draw_tokens(const float* logits, const double* uniforms, int64_t rows, int64_t size, float temperature,
+extern "C" void draw_tokens_float32(const float* logits, const double* uniforms, int64_t rows, int64_t size, float temperature,
                             int64_t* tokens, float* logprobs, int threads) {
 #pragma omp parallel num_threads(threads)
     {
