@@ -41,9 +41,10 @@ def draw(heads: int, tokens: int, size: int, seed: int = 0) -> Tensor:
     return projected.view(tokens, heads, size).transpose(0, 1)
 
 
-def drawn(heads: tuple[int, int, int], spans=None) -> list[Tensor]:
+def drawn(heads: tuple[int, int, int]) -> list[Tensor]:
+    """Queries, keys and values."""
     h, g, size = heads
-    return [draw(n, tokens_of(spans or spans_of()), size, n) for n in (h, g, g)]
+    return [draw(n, tokens_of(spans_of()), size, seed) for seed, n in enumerate((h, g, g))]
 
 
 def with_grads(attend, tensors, grad_HXD, **options) -> list[Tensor]:
@@ -67,15 +68,15 @@ def plain(query, key, value, *, shapes=SHAPES, scale: float, window: int) -> Ten
     return torch.cat(found, 1)
 
 
-def in_pieces(*tensors, monkeypatch, **options) -> Tensor:
+def in_pieces(query, key, value, *, monkeypatch, **options) -> Tensor:
     with monkeypatch.context() as patch:
         patch.setattr(tree_attention, "attends", lambda *tensors: False)
-        return tree_attention.tree_attention(*tensors, spans_of(), **options)
+        return tree_attention.tree_attention(query, key, value, spans_of(), **options)
 
 
-def ours(*tensors, spans=None, **options) -> Tensor:
-    assert attention.attends(*tensors)
-    return tree_attention.tree_attention(*tensors, spans or spans_of(), **options)
+def ours(query, key, value, **options) -> Tensor:
+    assert attention.attends(query, key, value)
+    return tree_attention.tree_attention(query, key, value, spans_of(), **options)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -1,9 +1,10 @@
 """Attention over trees packed one after another in a single row, on a CPU.
 
-A tree is attended to in pieces, each a plain call of PyTorch's flash kernel: the trunk with its
-first branch to itself, the other branches to the trunk, each of them to itself. Where two pieces
-answer for the same queries their outputs are joined by their normalisers (Rabe and Staats 2021;
-Dao et al. 2022, section 3.1), so nothing is computed for pairs that may not attend, and no mask is
+Our own kernels take each branch as a path of its own (``native/attention.h``). Without them a tree
+is attended to in pieces, each a plain call of PyTorch's flash kernel: the trunk with its first
+branch to itself, the other branches to the trunk, each of them to itself. Where two pieces answer
+for the same queries their outputs are joined by their normalisers (Rabe and Staats 2021; Dao et
+al. 2022, section 3.1). Either way nothing is computed for pairs that may not attend, and no mask is
 read.
 
 Shapes: X tokens of the row, H query heads, G key heads, D head size.
@@ -53,6 +54,7 @@ def tree_attention(
     A token attends to the trunk and its own branch, to positions not after its own and, with a
     ``window``, less than that many before it. The result has the query's dtype.
     """
+    assert spans[-1].start + spans[-1].tokens == query_HXD.shape[1], "trees fill the row"
     if attends(query_HXD, key_GXD, value_GXD):
         return path_attention(query_HXD, key_GXD, value_GXD, _paths(spans), scale, window)
     pieces = [piece for span in spans for piece in _pieces(span, window)]
@@ -64,9 +66,8 @@ def _paths(spans: Sequence[TreeSpan]) -> Tensor:
     found = []
     for start, prompt, branches in spans:
         begin = start + prompt
-        for tokens in branches:
-            first = 0 if begin == start + prompt else prompt
-            found.append((start, prompt, begin, first, prompt + tokens))
+        for k, tokens in enumerate(branches):
+            found.append((start, prompt, begin, prompt if k else 0, prompt + tokens))
             begin += tokens
     return torch.tensor(found)
 
@@ -113,7 +114,8 @@ def _mask(span: TreeSpan, window: int) -> Tensor:
 
 
 class _TreeAttention(torch.autograd.Function):
-    """The kernel takes rows of one sequence as ``[1, heads, tokens, D]``."""
+    """Computed in float32, which PyTorch's bfloat16 kernels are slower than. They take rows of one
+    sequence as ``[1, heads, tokens, D]``."""
 
     @staticmethod
     def forward(

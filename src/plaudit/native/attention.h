@@ -19,8 +19,12 @@
 
 #include "tiles.h"
 
-constexpr long KEYS = 256;
+namespace {  // its names are free in other kernels of the library
+
+constexpr long QUERIES = 128;  // columns of a block, unless one token has more heads
+constexpr long KEYS = 256;     // of a block
 constexpr long COLUMNS = LANES > TILE ? LANES : TILE;  // a block has a multiple of these
+constexpr float LOG2_E = 1.44269504088896341f;
 
 struct Sizes {
     int64_t heads, key_heads, head_size;
@@ -63,9 +67,8 @@ static inline std::vector<const Path*> trees_of(const Path* begin, const Path* e
     return trees;
 }
 
-// Tokens of a block, where it is to have about so many columns.
-static inline long tokens_of(const Sizes& sizes, long columns) {
-    return std::max(1L, columns / sizes.shared());
+static inline long tokens_of_block(const Sizes& sizes) {
+    return std::max(1L, QUERIES / sizes.shared());
 }
 
 // A tensor [heads, X, D] whose last dimension is dense.
@@ -145,3 +148,5 @@ static inline void pack_rows(
         pack_row(U(), row(i), sizes.head_size, sizes.padded(), words + i * width);
     std::fill(words + count * width, words + padded * width, typename U::Word(0));
 }
+
+}  // namespace

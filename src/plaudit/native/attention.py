@@ -52,7 +52,13 @@ class _PathAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, path_P5: Tensor, *options: float
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        path_P5: Tensor,
+        scale: float,
+        window: int,
     ) -> Tensor:
         inputs = [_dense(x) for x in (query, key, value)]
         out_HXD = _empty_like(query)
@@ -60,9 +66,9 @@ class _PathAttention(torch.autograd.Function):
         _kernels().attention_forward(
             query.dtype == torch.bfloat16, _pointers(*inputs), _pointer(out_HXD),
             _pointer(peak_XH), _pointer(total_XH), _strides(*inputs, out_HXD),
-            *_sizes(query, key, path_P5, *options),
+            *_sizes(query, key, path_P5, scale, window),
         )  # fmt: skip
-        ctx.options = options
+        ctx.options = scale, window
         ctx.save_for_backward(*inputs, out_HXD, peak_XH, total_XH, path_P5)
         return out_HXD
 

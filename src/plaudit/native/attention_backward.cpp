@@ -11,9 +11,6 @@
 
 namespace {
 
-constexpr long QUERIES = 128;  // columns of a block, unless one token has more heads
-constexpr float LOG2_E = 1.44269504088896341f;
-
 template <class U>
 struct Space {
     typedef typename U::Word Word;
@@ -47,7 +44,7 @@ struct Backward {
         const long start = begin->trunk, tokens = (end - 1)->end() - start, size = sizes.padded();
         std::fill(s.grad_key_XD + 0, s.grad_key_XD + tokens * size, 0.f);
         std::fill(s.grad_value_XD + 0, s.grad_value_XD + tokens * size, 0.f);
-        for (const Block& b : blocks_of(begin, end, tokens_of(sizes, QUERIES)))
+        for (const Block& b : blocks_of(begin, end, tokens_of_block(sizes)))
             block(Queries(b, key_head, sizes, s.position_Q), s);
         for (long x = 0; x < tokens; ++x) {
             put(s.grad_key_XD + x * size, scale, grad_key.row(key_head, start + x));
@@ -201,7 +198,7 @@ struct Backward {
     void run(const Path* begin, const Path* end, int threads) const {
         const std::vector<const Path*> trees = trees_of(begin, end);
         const long groups = sizes.key_heads, works = (trees.size() - 1) * groups;
-        const long columns = rounded_up(tokens_of(sizes, QUERIES) * sizes.shared(), COLUMNS);
+        const long columns = rounded_up(tokens_of_block(sizes) * sizes.shared(), COLUMNS);
         long longest = 0;
         for (size_t t = 0; t + 1 < trees.size(); ++t)
             longest = std::max(longest, long((trees[t + 1] - 1)->end() - trees[t]->trunk));

@@ -7,9 +7,7 @@
 
 namespace {
 
-constexpr long QUERIES = 128;      // columns of a block, unless one token has more heads
-constexpr float LEAST = -1e30f;    // a peak before the first score
-constexpr float LOG2_E = 1.44269504088896341f;
+constexpr float LEAST = -1e30f;  // a peak before the first score
 
 template <class U>
 struct Space {
@@ -138,7 +136,7 @@ struct Forward {
     }
 
     void run(const Path* begin, const Path* end, int threads) const {
-        const long tokens = tokens_of(sizes, QUERIES), groups = sizes.key_heads;
+        const long tokens = tokens_of_block(sizes), groups = sizes.key_heads;
         const std::vector<Block> blocks = blocks_of(begin, end, tokens);
         const long works = blocks.size() * groups;
 #pragma omp parallel num_threads(threads)

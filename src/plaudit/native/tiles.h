@@ -9,6 +9,8 @@
 
 #include "vectors.h"
 
+namespace {  // its names are free in other kernels of the library
+
 constexpr int TILE = LANES == 16 ? 8 : 4;  // rows of a product held in registers, and
 constexpr int WIDTH = 2;                   // vectors of each of them
 
@@ -156,3 +158,5 @@ static inline Vec exp2_below(Vec x) {
     std::memcpy(&power, &bits, sizeof power);
     return x < low ? Vec{} : p * power;
 }
+
+}  // namespace
