@@ -69,6 +69,15 @@ def test_bfloat16_is_as_near_to_float32_as_that_of_transformers(family: str):
     assert errors[0] < 1.1 * errors[1]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pass_without_a_gradient_has_the_same_bits(dtype: torch.dtype):
+    model = tiny_language_model("qwen3").to(dtype)  # pyright: ignore[reportArgumentType]
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        alone = model(ids).logits
+    assert torch.equal(alone, model(ids).logits)
+
+
 @pytest.mark.parametrize("family", ["gemma3", "phi3", "gpt2"])
 def test_families_that_compute_otherwise_are_left_alone(family: str):
     assert not fused(tiny_language_model(family))

@@ -49,9 +49,10 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        logits_NV = ctx.saved_tensors[0]
+        logits_NV, target_N, normaliser_N, entropy_N = ctx.saved_tensors
         found = native.head_backward if takes(logits_NV) else _backward
-        return found(*ctx.saved_tensors, grads, ctx.temperature), None, None, None
+        d_logits_NV = found(logits_NV, target_N, normaliser_N, entropy_N, grads, ctx.temperature)
+        return d_logits_NV, None, None, None
 
 
 def _forward(

@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from plaudit.native.build import library
-
-_DTYPES = (torch.float32, torch.bfloat16)
+from plaudit.native.calls import takes, threads_for
 
 
 def attends(query: Tensor, key: Tensor, value: Tensor) -> bool:
     """Whether there are kernels for such tensors here."""
-    alike = query.dtype == key.dtype == value.dtype and key.shape == value.shape
-    return alike and query.dtype in _DTYPES and query.device.type == "cpu" and library() is not None
+    return key.shape == value.shape and takes(query, key, value)
 
 
 def path_attention(
@@ -115,9 +113,9 @@ def _strides(*tensors: Tensor) -> ctypes.Array:
     return (ctypes.c_int64 * (2 * len(tensors)))(*(s for x in tensors for s in x.stride()[:2]))
 
 
-def _sizes(query: Tensor, key: Tensor, path_P5: Tensor, scale: float, window: int) -> tuple:
+def _sizes(query: Tensor, key: Tensor, path_P5: Tensor, scale: float, window: float) -> tuple:
     whole = ctypes.c_int64
-    sizes = (len(path_P5), len(query), len(key), query.shape[-1], window)
+    sizes = (len(path_P5), len(query), len(key), query.shape[-1], int(window))
     count, *others = map(whole, sizes)
-    threads = torch.get_num_threads()
+    threads = threads_for(query.numel())
     return _pointer(path_P5), count, *others, ctypes.c_float(scale), threads

@@ -8,7 +8,7 @@
 
 constexpr long BLOCK = 4096;  // numbers that a thread takes at a time
 
-static inline Vec sigmoid(Vec x) { return 1.f / (1.f + quick_exp(-x)); }
+static inline Vec sigmoid(Vec x) { return 1.f / (1.f + exp(-x)); }
 
 template <class T>
 static void forward(const T* gate_N, const T* up_N, T* y_N, long total, int threads) {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from plaudit.native.calls import address, kernel
+from plaudit.native.calls import address, kernel, threads_for
 
 
 def silu_times(gate: Tensor, up: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def _product(gate: Tensor, up: Tensor) -> Tensor:
     assert gate.shape == up.shape
     y = torch.empty_like(gate)
     kernel("silu_times", gate.dtype, "pppni")(
-        address(gate), address(up), address(y), gate.numel(), torch.get_num_threads()
+        address(gate), address(up), address(y), gate.numel(), threads_for(gate.numel())
     )
     return y
 
@@ -44,6 +44,6 @@ class _SiluTimes(torch.autograd.Function):
         d_gate, d_up = torch.empty_like(gate), torch.empty_like(up)
         kernel("silu_times_back", gate.dtype, "pppppni")(
             address(gate), address(up), address(d_y), address(d_gate), address(d_up),
-            gate.numel(), torch.get_num_threads(),
+            gate.numel(), threads_for(gate.numel()),
         )  # fmt: skip
         return d_gate, d_up

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from plaudit.native.calls import address, kernel
+from plaudit.native.calls import address, kernel, threads_for
 
 _CHUNKS = 64
 """Of tokens, whose shares of a weight's gradient are summed apart and then in their order."""
@@ -46,7 +46,7 @@ def _normed(
     s = x if added is None else torch.empty_like(x)
     kernel("rms_norm", x.dtype, "ppppppnnfi")(
         address(x), address(added), address(weight_D), address(s), address(y),
-        address(inverse_X), tokens, size, epsilon, torch.get_num_threads(),
+        address(inverse_X), tokens, size, epsilon, threads_for(tokens * size),
     )  # fmt: skip
     return s, y, inverse_X
 
@@ -80,6 +80,6 @@ class _RMSNorm(torch.autograd.Function):
         kernel("rms_norm_back", s.dtype, "ppppppppnnni")(
             address(s), address(weight_D), address(inverse_X), address(d_y), address(d_past),
             address(d_s), address(d_weight_CD), address(d_weight_D), tokens, size, chunks,
-            torch.get_num_threads(),
+            threads_for(tokens * size),
         )  # fmt: skip
         return d_s if needs_x else None, d_s if needs_added else None, d_weight_D, None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from plaudit.native.calls import address, kernel
+from plaudit.native.calls import address, kernel, threads_for
 
 
 def turned(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -34,7 +34,8 @@ class _Turn(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _turned(*grads, *ctx.saved_tensors, -1.0), None, None
+        cos, sin = ctx.saved_tensors
+        return _turned(grads[0], cos, sin, -1.0), None, None
 
 
 def _turned(x_BTHD: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
@@ -44,6 +45,6 @@ def _turned(x_BTHD: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
     found_BTHD = torch.empty_like(x_BTHD)
     kernel("turn", x_BTHD.dtype, "ppppnnnnfi")(
         address(x_BTHD), address(cos), address(sin), address(found_BTHD), rows * tokens, heads,
-        size, cos.shape[0] * tokens, sign, torch.get_num_threads(),
+        size, cos.shape[0] * tokens, sign, threads_for(x_BTHD.numel()),
     )  # fmt: skip
     return found_BTHD

@@ -24,7 +24,7 @@ struct Sums {
 
     // p is exp(z - most); a logit of -infinity has no share of the entropy's sum.
     inline void add(Vec z, Vec most, bool with_entropy) {
-        Vec p = quick_exp(z - most);
+        Vec p = exp(z - most);
         whole += p;
         if (with_entropy) weighed += p == Vec{} ? Vec{} : p * (z - most);
     }
@@ -79,7 +79,7 @@ static void backward(
         float entropy = d_entropy_N ? entropy_N[n] : 0, normaliser = normaliser_N[n];
         for (long v = 0; v < vocab; v += LANES) {
             Vec logp = scaled(row_V + v, vocab - v, inverse_temperature) - normaliser;
-            Vec p = quick_exp(logp), slope = splat(d_logprob);
+            Vec p = exp(logp), slope = splat(d_logprob);
             if (d_entropy_N) slope += p == Vec{} ? Vec{} : d_entropy * (logp + entropy);
             store(d_row_V + v, -p * slope, vocab - v);
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plaudit.native.calls import address, kernel
+from plaudit.native.calls import address, kernel, threads_for
 
 
 def head_forward(
@@ -23,7 +23,7 @@ def head_forward(
     kernel("token_head", logits_NV.dtype, "pppppnnfi")(
         address(logits_NV), address(target_N), address(logprob_N),
         address(entropy_N if with_entropy else None), address(normaliser_N),
-        tokens, vocab, 1 / temperature, torch.get_num_threads(),
+        tokens, vocab, 1 / temperature, threads_for(tokens * vocab),
     )  # fmt: skip
     return logprob_N, entropy_N, normaliser_N
 
@@ -45,6 +45,6 @@ def head_backward(
     kernel("token_head_back", logits_NV.dtype, "pppppppnnfi")(
         address(logits_NV), address(target_N), address(normaliser_N),
         address(entropy_N), address(d_logprob_N), address(d_entropy_N), address(d_logits_NV),
-        tokens, vocab, 1 / temperature, torch.get_num_threads(),
+        tokens, vocab, 1 / temperature, threads_for(tokens * vocab),
     )  # fmt: skip
     return d_logits_NV

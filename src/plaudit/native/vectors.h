@@ -28,10 +28,16 @@ static inline Vec load(const float* p) {
 
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
+// g++ 12 makes four instructions of the conversion, where one does.
 static inline Vec load(const bf16* p) {
     ShortVec half;
     std::memcpy(&half, p, sizeof half);
+#if defined(__AVX512F__)
+    // The masked form, since g++ 12 warns of the other.
+    IntVec whole = (IntVec)_mm512_mask_cvtepu16_epi32(_mm512_setzero_si512(), 0xffff, (__m256i)half) << 16;
+#else
     IntVec whole = __builtin_convertvector(half, IntVec) << 16;
+#endif
     Vec v;
     std::memcpy(&v, &whole, sizeof v);
     return v;
@@ -83,9 +89,32 @@ static inline float max(Vec v) {
     return most;
 }
 
-// exp(x) to about 2 units in the last place; 0 below -87, so that -infinity gives 0.
-// NaN stays NaN.
+// |r| <= ln 2 / 2; by the polynomial of Cephes.
+static inline Vec exp_near_0(Vec r) {
+    Vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * r * r + r + 1.f;
+}
+
+// exp(x) to about 2 units in the last place; 0 far below -87, so that -infinity gives 0. NaN stays
+// NaN. Where the processor scales by powers of two itself it takes half the instructions.
 static inline Vec exp(Vec x) {
+#if defined(__AVX512F__)
+    // Of a pair with NaN the second is taken: x.
+    __m512 clamped = _mm512_max_ps(_mm512_set1_ps(-110.f), (__m512)x);
+    clamped = _mm512_min_ps(_mm512_set1_ps(89.f), clamped);
+    const __m512 zero = _mm512_setzero_ps(), log2_e = _mm512_set1_ps(1.44269504088896341f);
+    // The masked forms, since g++ 12 warns of the others.
+    __m512 n = _mm512_mask_roundscale_ps(zero, 0xffff, _mm512_mul_ps(clamped, log2_e), 0);
+    Vec whole = (Vec)n, r = (Vec)clamped - whole * 0.693145751953125f;
+    r -= whole * 1.42860682030941723212e-6f;
+    Vec p = exp_near_0(r);
+    return (Vec)_mm512_mask_scalef_ps(zero, 0xffff, (__m512)p, n);
+#else
     const Vec low = splat(-87.f), high = splat(88.f);
     Vec clamped = x < low ? low : (x > high ? high : x);
     // x = n ln 2 + r with |r| <= ln 2 / 2; adding 1.5 * 2^23 rounds to the nearest whole number.
@@ -93,13 +122,7 @@ static inline Vec exp(Vec x) {
     Vec shifted = clamped * 1.44269504088896341f + magic;
     Vec n = shifted - magic;
     Vec r = clamped - n * 0.693145751953125f - n * 1.42860682030941723212e-6f;
-    Vec p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.f;
+    Vec p = exp_near_0(r);
     IntVec bits;
     std::memcpy(&bits, &shifted, sizeof bits);
     IntVec power = (bits - 0x4b400000 + 127) << 23;
@@ -108,23 +131,6 @@ static inline Vec exp(Vec x) {
     Vec result = p * scale;
     result = x < low ? Vec{} : result;
     return x != x ? x : result;
-}
-
-// What bf16 reads as; g++ 12 makes four instructions of what one does.
-static inline Vec widened(const float* p) { return load(p); }
-
-static inline Vec widened(const bf16* p) {
-#if defined(__AVX512F__)
-    ShortVec half;
-    std::memcpy(&half, p, sizeof half);
-    // The masked form, since g++ 12 warns of the other.
-    __m512i zero = _mm512_setzero_si512();
-    IntVec whole = (IntVec)_mm512_mask_cvtepu16_epi32(zero, 0xffff, (__m256i)half) << 16;
-    Vec v;
-    std::memcpy(&v, &whole, sizeof v);
-    return v;
-#else
-    return load(p);
 #endif
 }
 
@@ -144,7 +150,7 @@ __attribute__((noinline, cold)) static void store_last(T* p, Vec v, long count) 
 // The first `count` numbers (at most a vector of them), and zeros after them.
 template <class T>
 static inline Vec load(const T* p, long count) {
-    return __builtin_expect(count >= LANES, 1) ? widened(p) : load_last(p, count);
+    return __builtin_expect(count >= LANES, 1) ? load(p) : load_last(p, count);
 }
 
 template <class T>
@@ -158,29 +164,5 @@ template <class T>
 static inline Vec rounded(Vec v) {
     T kept[LANES];
     store(kept, v);
-    return widened(kept);
-}
-
-// exp(x) as above, in half the instructions where the processor scales by powers of two itself.
-static inline Vec quick_exp(Vec x) {
-#if defined(__AVX512F__)
-    // Of a pair with NaN the second is taken: x.
-    __m512 clamped = _mm512_max_ps(_mm512_set1_ps(-110.f), (__m512)x);
-    clamped = _mm512_min_ps(_mm512_set1_ps(89.f), clamped);
-    const __m512 zero = _mm512_setzero_ps(), log2_e = _mm512_set1_ps(1.44269504088896341f);
-    // The masked forms, since g++ 12 warns of the others.
-    __m512 n = _mm512_mask_roundscale_ps(zero, 0xffff, _mm512_mul_ps(clamped, log2_e), 0);
-    Vec whole = (Vec)n, r = (Vec)clamped - whole * 0.693145751953125f;
-    r -= whole * 1.42860682030941723212e-6f;
-    Vec p = splat(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.f;
-    return (Vec)_mm512_mask_scalef_ps(zero, 0xffff, (__m512)p, n);
-#else
-    return exp(x);
-#endif
+    return load(kept);
 }
