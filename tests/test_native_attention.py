@@ -13,7 +13,7 @@ from torch import Tensor
 from plaudit.models import collate, tree_attention
 from plaudit.models.layout import attention_mask
 from plaudit.models.tree_attention import TreeSpan
-from plaudit.native import attention, library
+from plaudit.native import attention, calls, library
 from tests.tiny import random_tree
 
 SHAPES = [(5, [4, 7, 1]), (1, [2, 9, 40]), (12, [6]), (150, [1, 140, 30]), (70, [61])]
@@ -176,5 +176,5 @@ def test_other_tensors_are_left_to_pytorch(monkeypatch: pytest.MonkeyPatch) -> N
     assert not attention.attends(*(x.half() for x in tensors))
     assert not attention.attends(tensors[0].bfloat16(), *tensors[1:])
     assert not attention.attends(*(x.to("meta") for x in tensors))
-    monkeypatch.setattr(attention, "library", lambda: None)
+    monkeypatch.setattr(calls, "library", lambda: None)
     assert not attention.attends(*tensors)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 import transformers as hf
 
-from plaudit.models.attention import share_keys
-from plaudit.models.native_layers import use_native_layers
+from plaudit.models.native_layers import use_own_kernels
 from plaudit.text import Tokens, Tree
 
 VOCAB = 64
@@ -92,8 +91,7 @@ def tiny_language_model(
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 parameter.mul_(1.0 if family == "mamba" else 4.0)
-    share_keys(model)  # as loading does
-    use_native_layers(model)
+    use_own_kernels(model)  # as loading does
     return model.eval()
 
 
@@ -106,8 +104,7 @@ def tiny_scalar_model(
     torch.manual_seed(seed)
     model = hf.AutoModelForSequenceClassification.from_config(config, **_attention(config))
     torch.nn.init.normal_(model.score.weight, std=0.3)
-    share_keys(model)
-    use_native_layers(model)
+    use_own_kernels(model)
     return model.eval()
 
 

@@ -22,8 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from plaudit.assets import shipped
-from plaudit.models.attention import share_keys
-from plaudit.models.native_layers import use_native_layers
+from plaudit.models.native_layers import use_own_kernels
 
 Precision = Literal["float32", "bfloat16"]
 log = logging.getLogger(__name__)
@@ -218,8 +217,7 @@ def _load(
         )
     if unused := sorted(set(found["unexpected_keys"]) - {"lm_head.weight"}):
         log.warning("%s: %d weights are not used, such as %s", name, len(unused), unused[0])
-    share_keys(model)
-    use_native_layers(model)
+    use_own_kernels(model)
     model.eval()
     return model
 

@@ -6,6 +6,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from plaudit.models.loading import Precision, as_dtype, on_device
+from plaudit.models.native_layers import use_own_kernels
 
 SPECIAL = ("bos", "eos", "pad")
 
@@ -47,6 +48,7 @@ def new_llama(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
+    use_own_kernels(model)
     model.eval()
     as_dtype(model, precision)
     on_device(model, device)

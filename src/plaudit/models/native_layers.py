@@ -22,6 +22,7 @@ from transformers.models.mistral import modeling_mistral as mistral
 from transformers.models.qwen2 import modeling_qwen2 as qwen2
 from transformers.models.qwen3 import modeling_qwen3 as qwen3
 
+from plaudit.models.attention import share_keys
 from plaudit.native import library
 from plaudit.native.calls import takes
 from plaudit.native.gated import silu_times
@@ -39,6 +40,12 @@ _LAYERS = (
     llama.LlamaDecoderLayer, mistral.MistralDecoderLayer, qwen2.Qwen2DecoderLayer,
     qwen3.Qwen3DecoderLayer,
 )  # fmt: skip
+
+
+def use_own_kernels(model: PreTrainedModel) -> None:
+    """What every model is told that is made or loaded here: attention, and on a CPU its layers."""
+    share_keys(model)
+    use_native_layers(model)
 
 
 def use_native_layers(model: PreTrainedModel) -> None:

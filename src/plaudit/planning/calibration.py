@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from plaudit.learning import Optimiser, OptimiserSettings
 from plaudit.models import SeparateRoles, TreeBatch, collate, hidden_states, model_path
-from plaudit.models.attention import share_keys
 from plaudit.models.loading import Precision, as_dtype
+from plaudit.models.native_layers import use_own_kernels
 from plaudit.planning.data import NANO
 from plaudit.planning.rows import Cut, MicroBatch, Row
 from plaudit.planning.shapes import Shape
@@ -114,7 +114,7 @@ class MeasuredClock:
                 config.layer_types = config.layer_types[:depth]
             model = AutoModelForCausalLM.from_config(config)
             as_dtype(model, precision)
-            share_keys(model)
+            use_own_kernels(model)
             self._slices[key] = model.eval()
         return self._slices[key]
 
