@@ -32,12 +32,13 @@ from benchmarks.sections import machine, table, write_section
 from benchmarks.workload import BETA, MODELS, Files, Work, ensure_made
 from plaudit.config import Config
 from plaudit.models import collate, hidden_states
-from plaudit.models.attention import share_keys
 from plaudit.models.layout import Layout
 from plaudit.models.loading import Precision, as_dtype
+from plaudit.models.native_layers import use_own_kernels
+from plaudit.native import library
 from plaudit.pipeline import Step, stage_module
 from plaudit.planning import plan_steps
-from plaudit.planning.coefficients import KEPT, Kept
+from plaudit.planning.coefficients import KEPT, KEPT_BY_KERNELS, Kept
 from plaudit.planning.devices import Placement, here
 from plaudit.runtime import prepare_process, quiet
 from plaudit.stages import preference, reward, sft
@@ -172,7 +173,9 @@ def coefficients() -> Iterator[str]:
         for precision, layout in product(PRECISIONS, LAYOUTS):
             counted = count_kept(config, precision, layout)
             yield f"{name}, {precision}, {layout}: counted {counted}"
-            yield f"{name}, {precision}, {layout}: in use  {KEPT[precision, name == 'llama']}"
+            by_kernels = name == "llama" and library() is not None
+            used = KEPT_BY_KERNELS[precision] if by_kernels else KEPT[precision, name == "llama"]
+            yield f"{name}, {precision}, {layout}: in use  {used}"
 
 
 def count_kept(
@@ -207,7 +210,7 @@ def kept_bytes(
     """Bytes that autograd keeps of one row with two branches, weights left out."""
     model = hf.AutoModelForCausalLM.from_config(config)
     as_dtype(model, precision)
-    share_keys(model)
+    use_own_kernels(model)
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     found: dict[int, int] = {}
 

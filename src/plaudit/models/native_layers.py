@@ -57,6 +57,11 @@ def use_native_layers(model: PreTrainedModel) -> None:
             module.forward = partial(found, module)
 
 
+def has_native_layers(model: PreTrainedModel) -> bool:
+    """Whether they are installed, for tensors on a CPU."""
+    return any(type(m) in _LAYERS and "forward" in vars(m) for m in model.modules())
+
+
 def _forward_of(module: nn.Module) -> Callable[..., Any] | None:
     kind = type(module)
     if kind in _NORMS:

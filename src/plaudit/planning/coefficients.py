@@ -42,6 +42,13 @@ keys, values, its result, and that laid out anew; the feed-forward layer the gat
 its function, the other half, and their product. SDPA turns a boolean mask into numbers, once a
 layer. Not gated: counted on GPT-NeoX; GPT-2's own form of GELU keeps more than that."""
 
+KEPT_BY_KERNELS: Mapping[Precision, Kept] = {
+    "float32": Kept(hidden=16, query=8, key=8, inner=12, pair=4, normed=4),
+    "bfloat16": Kept(hidden=8, query=4, key=4, inner=6, pair=2, normed=2),
+}
+"""Where kernels compute a layer of the Llama kind: each norm keeps its input and its result, the
+feed-forward layer gate, other half and product."""
+
 SAMPLED_BYTES = 12
 """For a sequence and an entry of the vocabulary, in sampling: logits, probabilities and sums."""
 

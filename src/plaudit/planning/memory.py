@@ -15,6 +15,7 @@ from plaudit.planning.coefficients import (
     FRAGMENTED_ONE,
     FRAGMENTED_SEVERAL,
     KEPT,
+    KEPT_BY_KERNELS,
     KERNELS_BYTES,
     SAMPLED_BYTES,
 )
@@ -65,9 +66,12 @@ def peak_memory(work: Work, placement: Placement) -> Memory:
     return Memory(standing=standing, passing=passing, during=during)
 
 
-def kept_bytes(shape: Shape, batch: MicroBatch, precision: Precision) -> float:
+def kept_bytes(
+    shape: Shape, batch: MicroBatch, precision: Precision, *, on_this_cpu: bool
+) -> float:
     """What autograd keeps of a backbone: ``L (X (aD + bQ + cG + dI) + e pairs)``."""
-    kept = KEPT[precision, shape.gated]
+    by_kernels = shape.by_kernels and on_this_cpu
+    kept = KEPT_BY_KERNELS[precision] if by_kernels else KEPT[precision, shape.gated]
     normed = kept.normed if shape.query_norms else 0
     token = kept.hidden * shape.hidden_size + kept.inner * shape.intermediate_size
     token += (kept.query + normed) * shape.query_size + (kept.key + normed) * shape.key_size
@@ -154,19 +158,19 @@ def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
 def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> Iterator[Line]:
     assert phase.cut is not None, "a phase samples or passes over rows"
     batch, backward = phase.cut.largest, phase.kind == "update" and model.trained
-    yield _activations(model, batch, work.precision, backward, recompute=placement.recompute)
+    yield _activations(model, batch, work.precision, backward, placement)
     if model.head == "language":
         yield _logits(model.shape, batch, work.precision, backward=backward)
 
 
 def _activations(
-    model: Model, batch: MicroBatch, precision: Precision, backward: bool, *, recompute: bool
+    model: Model, batch: MicroBatch, precision: Precision, backward: bool, placement: Placement
 ) -> Line:
     shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
     if backward:
-        total = kept_bytes(shape, batch, precision)
+        total = kept_bytes(shape, batch, precision, on_this_cpu=placement.measured)
         token = total / shape.layers / positions
-        if not recompute:
+        if not placement.recompute:
             how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept by autograd"
             return Line(what, total, how)
         entered = shape.hidden_size * BYTES[precision]

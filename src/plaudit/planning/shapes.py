@@ -27,9 +27,9 @@ from transformers.pytorch_utils import Conv1D
 
 from plaudit.config import nearest
 from plaudit.models import model_path
-from plaudit.models.attention import share_keys
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import Layout
+from plaudit.models.native_layers import has_native_layers, use_own_kernels
 
 Head = Literal["language", "scalar"]
 
@@ -65,6 +65,8 @@ class Shape:
     """Three matrices in the feed-forward layer, and not two."""
     query_norms: bool
     """Queries and keys are normed."""
+    by_kernels: bool
+    """On this machine's CPU its layers are computed by kernels."""
     vocab_size: int
 
     @property
@@ -181,6 +183,7 @@ def count(config: PretrainedConfig, *, name: str, said: str) -> Shape:
         intermediate_size=inner,
         gated=_is_gated(linear, inner, config.num_hidden_layers),
         query_norms=any(name.endswith("q_norm") for name, _ in backbone.named_modules()),
+        by_kernels=has_native_layers(model),
         vocab_size=config.vocab_size,
     )
 
@@ -191,7 +194,7 @@ def without_storage(config: PretrainedConfig, name: str) -> PreTrainedModel:
             model = AutoModelForCausalLM.from_config(config)
     except (ValueError, KeyError, ImportError) as error:
         raise ValueError(f"{name}: no causal language model: {error}") from error
-    share_keys(model)  # as loading does
+    use_own_kernels(model)  # as loading does
     return model
 
 
