@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from plaudit.store.assignments import ASSIGNMENT, DESK, exist_unfinished
 from plaudit.store.prepared import AnyRow, Prepared
@@ -38,7 +39,7 @@ _HAS_UNFINISHED = exist_unfinished(
 _BETWEEN_BODIES = "\x1e"  # JSON has no such character
 
 
-class _Joined(sa.sql.functions.FunctionElement[str]):
+class _Joined(FunctionElement[str]):
     """Texts one after another; as SQLAlchemy's own, whose statement changes with its separator."""
 
     type = sa.String()

@@ -6,7 +6,6 @@ Every query goes by an index; the longest way is past the open items that the ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
@@ -41,7 +40,7 @@ def make_indexes(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[Any]:
+def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select:
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)

@@ -158,7 +158,7 @@ def _driver(named: str) -> str:
 def _postgresql_engine(address: URL) -> Engine:
     # psycopg would prepare statements of its own, and with those forget ours at a rollback.
     is_psycopg = address.get_driver_name() == "psycopg"
-    options = {"prepare_threshold": None} if is_psycopg else {}
+    options = {"prepare_threshold": None, "client_encoding": "utf8"} if is_psycopg else {}
     engine = create_engine(
         address, connect_args=options, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS
     )

@@ -34,7 +34,8 @@ def send(connection: Connection, text: str, parameters: Any) -> Any:
 def as_sent(dialect: Dialect) -> Dialect:
     """The dialect, with parameters as ``send`` wants them."""
     style = {"psycopg": "numeric_dollar", "pg8000": "named"}.get(dialect.driver)
-    return type(dialect)(paramstyle=style) if style else dialect
+    made: Any = type(dialect)
+    return made(paramstyle=style) if style else dialect
 
 
 class _Carried:
