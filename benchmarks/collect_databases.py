@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from benchmarks.collect_server import free_port
 
 
@@ -19,6 +21,17 @@ def database_of(kind: str, folder: Path) -> Iterator[str]:
     else:
         with postgresql(folder) as address:
             yield address
+
+
+def used_seconds(folder: Path) -> float:
+    """CPU time so far of the PostgreSQL server in the folder; 0 where there is none."""
+    told = folder / "postgresql" / "postmaster.pid"
+    if not told.exists():
+        return 0.0
+    server = psutil.Process(int(told.read_text().split()[0]))
+    ended, running = server.cpu_times(), [one.cpu_times() for one in server.children()]
+    used = ended.user + ended.system + ended.children_user + ended.children_system
+    return used + sum(one.user + one.system for one in running)
 
 
 @contextmanager

@@ -29,8 +29,9 @@ from pathlib import Path
 
 import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
-from benchmarks.collect_databases import database_of
+from benchmarks.collect_databases import database_of, used_seconds
 from benchmarks.collect_lines import RawLine
 from benchmarks.collect_server import Server, free_port
 from plaudit.feedback.projects.project import Project
@@ -96,8 +97,9 @@ class Measured:
     faults: tuple[str, ...]
     """What ``verify`` found."""
     server_cpu_ms_per_judgment: float
-    server_cpu_seconds: float
-    client_cpu_seconds: float
+    database_cpu_ms_per_judgment: float
+    """Of PostgreSQL's processes; SQLite works in the server's."""
+    raters_cpu_ms_per_judgment: float
     load_average: float
 
 
@@ -204,35 +206,35 @@ def measure(load: Load, folder: Path, profile: str = "") -> Measured:
         tokens = set_up(database, load.raters, items, folder)
         server = Server(database, free_port(), profile, log=str(folder / "server.log"))
         with server:
-            before, began = server.used_seconds(), time.perf_counter()
-            own = _own_cpu_seconds()
+            before, began = _used(server, folder), time.perf_counter()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 tallies, seats = runner.run(drive(server, tokens, items, load))
-            took, used = time.perf_counter() - began, server.used_seconds() - before
-            own = _own_cpu_seconds() - own
+            took, used_3 = time.perf_counter() - began, _used(server, folder) - before
         checked = check(database, tallies)
     submit, next_ = (_percentiles_ms(seats, kind) for kind in ("submit", "next"))
+    cpu_ms_3 = np.round(1000 * used_3 / max(checked.judgments, 1), 2).tolist()
     return Measured(
         judgments_per_second=round(checked.judgments / took, 1),
         submit_p50_ms=submit[0], submit_p99_ms=submit[1],
         next_p50_ms=next_[0], next_p99_ms=next_[1],
         resent=sum(seat.client.timed.resent for seat in seats),
         refused=sum(len(tally.refused) for tally in tallies),
-        server_cpu_ms_per_judgment=round(1000 * used / max(checked.judgments, 1), 2),
-        kills=load.kills, server_cpu_seconds=round(used, 1), client_cpu_seconds=round(own, 1),
+        server_cpu_ms_per_judgment=cpu_ms_3[0], database_cpu_ms_per_judgment=cpu_ms_3[1],
+        raters_cpu_ms_per_judgment=cpu_ms_3[2], kills=load.kills,
         load_average=round(os.getloadavg()[0], 2), **asdict(checked),
     )  # fmt: skip
+
+
+def _used(server: Server, folder: Path) -> NDArray[np.float64]:
+    """Seconds of CPU so far: of the server, the database and the raters, who are this process."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return np.array([server.used_seconds(), used_seconds(folder), own.ru_utime + own.ru_stime])
 
 
 def _percentiles_ms(seats: Sequence[Seat], kind: str) -> tuple[float, float]:
     seconds = [s for seat in seats for s in seat.client.timed.seconds.get(kind, ())]
     low, high = np.percentile(seconds, [50, 99]) * 1000 if seconds else (np.nan, np.nan)
     return round(float(low), 1), round(float(high), 1)
-
-
-def _own_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def _item(number: int, rng: random.Random) -> Item:

@@ -17,7 +17,7 @@ from plaudit.feedback.assignment.giving import (
 from plaudit.feedback.assignment.policy import BLOCK, order_shown, repeat_serials
 from plaudit.feedback.assignment.submission import skip
 from plaudit.judgments import Item, Pairwise
-from plaudit.store import Store, Writer, get_item, schema, standing, verify
+from plaudit.store import Store, Writer, assignment_case, get_item, schema, standing, verify
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.schema import assignment
@@ -273,8 +273,9 @@ def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
         queue._GOLD[one_stratum],
         table._RECENT_ONES,
         table._MEMBERSHIP,
+        table._LAST_ID,
     ]
-    searches += [table._UNFINISHED, table._CASE, table._STANDING, table._JUDGED_ONCE]
+    searches += [table._UNFINISHED, assignment_case._CASE, table._JUDGED_ONCE]
     with store.reading() as connection:
         for search in searches:
             compiled = search.statement.compile(dialect=store.engine.dialect)

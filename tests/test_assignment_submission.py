@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from plaudit.feedback.assignment.answers import Sent
-from plaudit.feedback.assignment.giving import Conflict, Refused, next_assignment
-from plaudit.feedback.assignment.submission import save_draft, skip, submit, undo
+from plaudit.feedback.assignment.case import after, case_in
+from plaudit.feedback.assignment.giving import Conflict, Refused, give, next_assignment
+from plaudit.feedback.assignment.submission import save_draft, skip, submit, submit_in, undo
 from plaudit.judgments import Candidate, Item, Pairwise, Ranked, Rated, Skipped, Withdrawn
 from plaudit.store import (
+    Appending,
     Store,
     StoredItem,
     Writer,
@@ -282,3 +284,36 @@ def test_a_new_rater_joins_in_the_middle(tmp_path: Path):
         join(store, "p", "bob")
         judge(writer, given(store, "bob"), "bob")
     assert stored(store, "a").votes == 2
+
+
+def test_what_comes_after_is_what_would_have_been_given(tmp_path: Path):
+    """By the rows that were read with the case, as by reading anew."""
+    config = project(
+        overlap={"votes": 2, "adaptive": {"max_votes": 3}}, repeat_rate=0.2, repeat_after=3
+    )
+    store = made(tmp_path, config, [pair(f"i{n}") for n in range(30)], ["ann", "bob"])
+    with Writer(store) as writer:
+        judge(writer, given(store, "bob"), "bob")
+        for n in range(20):
+            one = given(store, "ann")
+
+            def both(log: Appending, one=one, n=n):
+                case = case_in(log, one.id, "ann", 2e9)
+                submit_in(case, Sent(id=f"j{n}", answer=Pairwise(strength=1)))
+                savepoint = log.connection.begin_nested()
+                anew = give(log.connection, "p", "ann", 2e9)
+                savepoint.rollback()
+                return after(case), anew
+
+            sooner, anew = writer.run(both).result(10)
+            assert sooner == anew and sooner is not None
+            if n % 5 == 4:
+                undo(writer, "p", "ann")
+
+
+def test_an_id_that_is_none_is_refused(tmp_path: Path):
+    store = made(tmp_path, project(), [pair("a")], ["ann"])
+    with Writer(store) as writer:
+        for id in ("x", "", "-", "a-²", "a-" + "9" * 150, f"{given(store, 'ann').id} "):
+            with pytest.raises(Refused, match="not one of yours"):
+                submit(writer, id, "ann", Sent(id="s", answer=Pairwise(strength=1)))

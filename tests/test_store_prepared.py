@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, select
 
 from plaudit.feedback.assignment.answers import Sent
-from plaudit.feedback.assignment.giving import give
+from plaudit.feedback.assignment.case import after, case_in
 from plaudit.feedback.assignment.submission import submit_in
 from plaudit.store import Appending, Store, Writer, schema
 from plaudit.store.prepared import Prepared
@@ -96,7 +96,8 @@ def _steps(store: Store, rater: str) -> int:
         assert driver is not None
         driver.set_progress_handler(lambda: counted.append(1), 10)
         log = Appending(connection)
-        submit_in(log, task.id, rater, Sent(id=f"at {task.id}", answer=LEFT), 2e9)
-        give(connection, "p", rater, 2e9)
+        case = case_in(log, task.id, rater, 2e9)
+        submit_in(case, Sent(id=f"at {task.id}", answer=LEFT))
+        after(case)
         driver.set_progress_handler(None, 10)
     return len(counted)

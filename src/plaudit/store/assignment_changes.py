@@ -17,7 +17,7 @@ _INSERT = Prepared(assignment.insert().values({name: bindparam(name) for name in
 
 def insert(connection: Connection, project: str, rater: str, leased: Leased) -> None:
     """Write down a new assignment."""
-    _INSERT.run(
+    _INSERT.ask(
         connection, id=leased.id, project=project, item=leased.item, rater=rater, turn=leased.turn,
         state=leased.state, opened_at=leased.opened_at, leased_until=leased.leased_until,
         shown=",".join(map(str, leased.shown)),
@@ -39,19 +39,17 @@ _EXTEND = Prepared(_change("leased_until").where(assignment.c.state == "open"))
 
 def reopen(connection: Connection, id: str, opened_at: float, leased_until: float) -> None:
     """Give an assignment back to its rater."""
-    _REOPEN.run(connection, of_id=id, new_opened_at=opened_at, new_leased_until=leased_until)
+    _REOPEN.ask(connection, of_id=id, new_opened_at=opened_at, new_leased_until=leased_until)
 
 
 def close(connection: Connection, id: str, state: str, judgment: str | None, at: float) -> None:
-    """Judged, skipped or expired; the draft of what was submitted goes."""
-    _CLOSE.run(connection, of_id=id, new_state=state, new_judgment=judgment, new_closed_at=at)
-    if judgment is not None:
-        _FORGET_DRAFT.run(connection, of_id=id)
+    """Judged, skipped or expired."""
+    _CLOSE.ask(connection, of_id=id, new_state=state, new_judgment=judgment, new_closed_at=at)
 
 
 def extend(connection: Connection, id: str, leased_until: float) -> None:
     """Keep an open assignment for longer."""
-    _EXTEND.run(connection, of_id=id, new_leased_until=leased_until)
+    _EXTEND.ask(connection, of_id=id, new_leased_until=leased_until)
 
 
 _EXPIRE = (
@@ -74,7 +72,12 @@ _FORGET_DRAFT = Prepared(draft.delete().where(draft.c.assignment == bindparam("o
 _WRITE_DRAFT = Prepared(draft.insert().values({one.name: bindparam(one.name) for one in draft.c}))
 
 
+def forget_draft(connection: Connection, id: str) -> None:
+    """Keep nothing of what was entered."""
+    _FORGET_DRAFT.ask(connection, of_id=id)
+
+
 def put_draft(connection: Connection, id: str, body: str, at: float) -> None:
     """Keep what was entered so far, in place of what was kept before."""
-    _FORGET_DRAFT.run(connection, of_id=id)
-    _WRITE_DRAFT.run(connection, assignment=id, body=body, saved_at=at)
+    forget_draft(connection, id)
+    _WRITE_DRAFT.ask(connection, assignment=id, body=body, saved_at=at)

@@ -6,7 +6,6 @@ Every query goes by an index; the longest way is past the open items that the ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
@@ -41,7 +40,7 @@ def make_indexes(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select[Any]:
+def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select:
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
@@ -50,11 +49,18 @@ def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.S
     )
     found = (queued.limit(head) if head else queued).subquery("queued")
     return (
-        select(found.c.number)
+        select(found.c.number, _content_of(found))
         .where(_never_had(found), found.c.votes + _leases(found) < found.c.target_votes)
         .order_by(found.c.priority.desc(), found.c.votes.desc(), found.c.number)
         .limit(1)
     )
+
+
+def _content_of(found: sa.FromClause) -> sa.ColumnElement[str]:
+    """Of the one that is found, and not of all that are looked through."""
+    whole = item.alias("whole")
+    of = select(whole.c.content).where(whole.c.number == found.c.number)
+    return of.scalar_subquery().label("content")
 
 
 def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -97,8 +103,9 @@ def first_free(
     stratum: str,
     now: float,
     last: Sequence[AnyRow],
-) -> int | None:
-    """The number of the item to give next from the queue; None where there is none for the rater.
+) -> AnyRow | None:
+    """The item to give next from the queue, by number and content; None where there is none for the
+    rater.
 
     In the queue's order: higher priority, then more votes, then first come. Beyond its head the
     search goes on from where the rater's ``last`` assignments (``recent``) were, so that it need
@@ -112,19 +119,20 @@ def first_free(
     ways = [(head, values)]
     if furthest is not None:
         values |= {"priority": furthest.priority, "number": furthest.item}
-        # It stood among items of as many votes as it has, or one less by the rater's own.
-        levels = sorted({furthest.votes, max(furthest.votes - 1, 0), 0}, reverse=True)
+        # It stood among items of as many votes as it has, or one more or less by the rater's own.
+        around = (furthest.votes + 1, furthest.votes, furthest.votes - 1)
+        levels = sorted({0, *(max(votes, 0) for votes in around)}, reverse=True)
         ways += [(beyond, values | {"votes": votes}) for votes in levels]
         ways += [(lower, values)]
     for query, parameters in [*ways, (whole, values)]:
-        if (number := query.scalar(connection, **parameters)) is not None:
-            return number
+        if (found := query.first(connection, **parameters)) is not None:
+            return found
     return None
 
 
 _GOLD = tuple(
     Prepared(
-        select(item.c.number)
+        select(item.c.number, item.c.content)
         .where(
             item.c.project == bindparam("project"),
             item.c.is_gold == sa.true(),
@@ -138,11 +146,12 @@ _GOLD = tuple(
 )
 
 
-def first_gold(connection: Connection, project: str, rater: str, stratum: str) -> int | None:
-    """The first gold item that the rater never had, of a stratum or of all."""
+def first_gold(connection: Connection, project: str, rater: str, stratum: str) -> AnyRow | None:
+    """The first gold item that the rater never had, of a stratum or of all, by number and
+    content."""
     values = {"project": project, "rater": rater}
     values |= {"stratum": stratum} if stratum else {}
-    return _GOLD[bool(stratum)].scalar(connection, **values)
+    return _GOLD[bool(stratum)].first(connection, **values)
 
 
 _HAS_ROOM = Prepared(
@@ -173,7 +182,7 @@ def set_votes(
     is_open: bool,
 ) -> None:
     """How many votes stand, and how many are wanted."""
-    _SET_VOTES.run(
+    _SET_VOTES.ask(
         connection, of_item=item, new_votes=votes, new_target_votes=target_votes,
         new_is_open=is_open,
     )  # fmt: skip

@@ -9,7 +9,7 @@ are found by the primary key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,16 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.store.opening import Store
-from plaudit.store.prepared import AnyRow, Prepared
+from plaudit.store.prepared import AnyRow, Asked, Prepared
 from plaudit.store.schema import (
     assignment,
     draft,
-    guideline,
     item,
-    judgment,
     member,
     project,
-    rater,
 )
 
 _RECENT = 10
@@ -79,20 +76,30 @@ def serial_of(id: str) -> int:
     return int(id.rpartition("-")[2])
 
 
-_OF_RATER = (
-    assignment.c.project == bindparam("project"),
-    assignment.c.rater == bindparam("rater"),
-    sa.or_(assignment.c.state == "open", assignment.c.state == "expired"),
+_OF_RATER = (assignment.c.project == bindparam("project"), assignment.c.rater == bindparam("rater"))
+_UNFINISHED_STATES = ("open", "expired")
+
+
+def exist_unfinished(
+    of: sa.FromClause, *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """Whether any is neither judged nor skipped.
+
+    Each state by itself: PostgreSQL seeks in an index for one, and filters for either.
+    """
+    found = (sa.exists().where(*conditions, of.c.state == state) for state in _UNFINISHED_STATES)
+    return sa.or_(*found).label("has_unfinished")
+
+
+DESK = (
+    project.c.config,
+    project.c.secret,
+    member.c.queue,
+    member.c.suspended_at,
+    member.c.rater.is_not(None).label("is_member"),
 )
 _MEMBERSHIP = Prepared(
-    select(
-        project.c.config,
-        project.c.secret,
-        member.c.queue,
-        member.c.suspended_at,
-        member.c.rater.is_not(None).label("is_member"),
-        sa.exists().where(*_OF_RATER).label("has_unfinished"),
-    )
+    select(*DESK, exist_unfinished(assignment, *_OF_RATER))
     .select_from(
         project.outerjoin(
             member,
@@ -109,7 +116,7 @@ def membership(connection: Connection, project: str, rater: str) -> AnyRow | Non
     return _MEMBERSHIP.first(connection, project=project, rater=rater)
 
 
-_ASSIGNMENT = (
+ASSIGNMENT = (
     assignment.c.id,
     assignment.c.item,
     assignment.c.turn,
@@ -119,8 +126,8 @@ _ASSIGNMENT = (
     assignment.c.leased_until,
 )
 _UNFINISHED = Prepared(
-    select(*_ASSIGNMENT)
-    .where(*_OF_RATER)
+    select(*ASSIGNMENT)
+    .where(*_OF_RATER, sa.or_(*(assignment.c.state == state for state in _UNFINISHED_STATES)))
     .order_by(assignment.c.opened_at.desc(), assignment.c.id.desc())
     .limit(10)
 )
@@ -163,14 +170,24 @@ def _span(key: str) -> dict[str, str]:
     return {"first": assignment_id(key, 0), "last": f"{key}-{'9' * _SERIAL_DIGITS}"}
 
 
-def recent(connection: Connection, key: str, rater: str) -> Sequence[AnyRow]:
+def recent(connection: Connection, key: str, rater: str) -> list[AnyRow]:
     """The rater's last assignments in the project, the last first: id, shown, item, turn, and the
     item's priority, votes and is_gold."""
-    return _RECENT_ONES.all(connection, **_span(key), rater=rater)
+    last = _LAST_ID.scalar(connection, **_span(key), rater=rater)
+    return [] if last is None else recent_around(connection, last, rater).all()
+
+
+def recent_around(connection: Connection, id: str, rater: str) -> Asked:
+    """``recent`` of who was given this assignment, whatever came after it. Nothing is found where
+    it is no assignment of the rater's."""
+    key, _, serial = id.rpartition("-")
+    before = int(serial) + 1 - _RECENT if serial.isdecimal() else 0
+    span = _span(key) | {"first": assignment_id(key, max(0, before))}
+    return _RECENT_ONES.ask(connection, **span, rater=rater)
 
 
 _JUDGED_ONCE = Prepared(
-    select(*_ASSIGNMENT)
+    select(*ASSIGNMENT)
     .join(item, item.c.number == assignment.c.item)
     .where(
         assignment.c.id == bindparam("id"),
@@ -210,44 +227,17 @@ def has_had(connection: Connection, item: int, rater: str) -> bool:
 _DRAFT = Prepared(select(draft.c.body).where(draft.c.assignment == bindparam("id")))
 
 
-def draft_of(connection: Connection, id: str) -> str | None:
+def draft_of(connection: Connection, id: str) -> Asked:
     """What was entered so far; None for nothing."""
-    return _DRAFT.scalar(connection, id=id)
+    return _DRAFT.ask(connection, id=id)
 
 
 _ITEM = Prepared(select(item.c.content).where(item.c.number == bindparam("item")))
 
 
-def content(connection: Connection, number: int) -> str:
+def content(connection: Connection, number: int) -> Asked:
     """The item as JSON."""
-    return _ITEM.scalar(connection, item=number)
-
-
-_GUIDELINE = (
-    select(guideline.c.version)
-    .where(guideline.c.project == assignment.c.project)
-    .order_by(guideline.c.created_at.desc())
-    .limit(1)
-    .scalar_subquery()
-)
-_CASE = Prepared(
-    select(
-        *_ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
-        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, project.c.config,
-        rater.c.kind.label("rater_kind"), rater.c.version.label("rater_version"),
-        _GUIDELINE.label("guideline"),
-    )
-    .join(item, item.c.number == assignment.c.item)
-    .join(project, project.c.id == assignment.c.project)
-    .join(rater, rater.c.id == assignment.c.rater)
-    .where(assignment.c.id == bindparam("id"))
-)  # fmt: skip
-
-
-def case(connection: Connection, id: str) -> AnyRow | None:
-    """An assignment with its item, project, rater and the guideline in force; None where there is
-    none of that id."""
-    return _CASE.first(connection, id=id)
+    return _ITEM.ask(connection, item=number)
 
 
 def shown_of(row: AnyRow) -> tuple[int, ...]:
@@ -255,7 +245,7 @@ def shown_of(row: AnyRow) -> tuple[int, ...]:
     return tuple(map(int, row.shown.split(","))) if row.shown else ()
 
 
-_BY_ID = Prepared(select(*_ASSIGNMENT).where(assignment.c.id == bindparam("id")))
+_BY_ID = Prepared(select(*ASSIGNMENT).where(assignment.c.id == bindparam("id")))
 
 
 def leased(connection: Connection, id: str) -> Leased:
@@ -282,23 +272,6 @@ def last_closed(connection: Connection, key: str, rater: str, among: int) -> str
         return None
     first = assignment_id(key, max(0, serial_of(last) + 1 - among))
     return _LAST_CLOSED.scalar(connection, first=first, last=last, rater=rater)
-
-
-_STANDING = Prepared(
-    select(judgment.c.body)
-    .join(assignment, assignment.c.judgment == judgment.c.id)
-    .where(
-        assignment.c.item == bindparam("item"),
-        assignment.c.state == "judged",
-        assignment.c.turn == 0,
-        judgment.c.body.is_not(None),
-    )
-)
-
-
-def standing_bodies(connection: Connection, item: int) -> list[str]:
-    """The judgments of an item that its assignments stand by, as JSON; repeats do not count."""
-    return [row.body for row in _STANDING.all(connection, item=item)]
 
 
 def _leased(row: AnyRow) -> Leased:

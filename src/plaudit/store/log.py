@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select
+from sqlalchemy import Connection, Row, Select, bindparam, literal_column, select
 
 from plaudit.judgments import Judgment, Withdrawn, written_json
 from plaudit.store import schema
@@ -22,7 +22,7 @@ Also = Callable[[Connection], Any]
 
 _CHUNK_ROWS = 1000
 _T = schema.judgment
-_LAST = Prepared(select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(1))
+_LAST = Prepared(select(_T.c.seq, _T.c.sha256).order_by(_T.c.seq.desc()).limit(literal_column("1")))
 _SEALED = Prepared(
     select(_T.c.seq, _T.c.sha256, _T.c.salt, _T.c.body_sha256).where(_T.c.id == bindparam("of_id"))
 )
@@ -72,9 +72,12 @@ def append(store: Store, judgments: Iterable[Judgment], also: Also | None = None
 class Appending:
     """The end of the chain, within a transaction of ``Store.appending``."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, is_hopeful: bool = False) -> None:
+        """``is_hopeful``: an id that stands there already is not looked for. The database refuses
+        it, and the whole transaction with it, which is then to be tried again without hope."""
         self.connection = connection
         self.head = chain_head(connection)
+        self._is_hopeful = is_hopeful
 
     def append(self, judgment: Judgment) -> Receipt:
         """Record a judgment, once.
@@ -84,12 +87,14 @@ class Appending:
         """
         body = written_json(judgment)
         _check_writable(judgment, body)
-        if before := _recorded_before(self.connection, judgment.id, body):
-            return before
+        if not self._is_hopeful:
+            before = _recorded_before(self.connection, judgment.id, body)
+            if before is not None:
+                return before
         if judgment.supersedes:
             _check_superseded(self.connection, judgment)
         row = link(judgment, body, self.head, round(time.time(), 6))
-        _INSERT.run(self.connection, **row)
+        _INSERT.ask(self.connection, **row)
         self.head = Head(row["seq"], row["sha256"])
         return Receipt(seq=row["seq"], sha256=row["sha256"], is_new=True)
 

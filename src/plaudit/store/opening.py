@@ -20,6 +20,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from plaudit.store.migrations import migrate
+from plaudit.store.prepared import Prepared
+from plaudit.store.sending import send_in_order
 
 _BUSY_TIMEOUT_SECONDS = 60
 _MORE_CONNECTIONS = 60  # than the five that stay open: a web server's threads each hold one
@@ -27,7 +29,8 @@ _POSTGRESQL_DRIVERS = {  # the fastest first, and how each is installed
     "psycopg": "pip install 'psycopg[binary]'",
     "pg8000": "pip install 'plaudit[postgres]'",
 }
-_CHAIN_LOCK = 7_110_001  # of PostgreSQL's advisory locks: whoever appends to the log holds it
+# One of PostgreSQL's advisory locks: whoever appends to the log holds it.
+_LOCK = Prepared(text("SELECT pg_advisory_xact_lock(7110001)"))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Store:
         """A transaction that may append to the log: no other does so before it ends."""
         with self.writing() as connection:
             if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+                _LOCK.run(connection)
             yield connection
 
     def close(self) -> None:
@@ -153,7 +156,14 @@ def _driver(named: str) -> str:
 
 
 def _postgresql_engine(address: URL) -> Engine:
-    return create_engine(address, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS)
+    # psycopg would prepare statements of its own, and with those forget ours at a rollback.
+    is_psycopg = address.get_driver_name() == "psycopg"
+    options = {"prepare_threshold": None, "client_encoding": "utf8"} if is_psycopg else {}
+    engine = create_engine(
+        address, connect_args=options, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS
+    )
+    send_in_order(engine)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

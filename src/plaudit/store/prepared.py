@@ -2,7 +2,8 @@
 
 To carry out a small statement takes SQLAlchemy several times as long as it takes SQLite to do the
 work. Here it is asked once, for each kind of database, for the text, the parameters' order and the
-columns; the rest is the driver's own cursor, within the transaction of the connection.
+columns; the rest is the driver's own cursor, within the transaction of the connection. When it is
+sent is ``sending.py``'s matter.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect
+
+from plaudit.store.sending import as_sent, await_sent, send
 
 AnyRow = Any
 """A named tuple: what was selected, by name."""
@@ -30,6 +33,36 @@ class _Written:
     row: Callable[[Iterable[Any]], AnyRow]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A statement that was handed over; whoever looks at what it found waits for it."""
+
+    connection: Connection
+    cursor: Any
+    row: Callable[[Iterable[Any]], AnyRow]
+
+    def first(self) -> AnyRow | None:
+        """The first row, None where there is none."""
+        await_sent(self.connection, self.cursor)
+        found = self.cursor.fetchone()
+        return None if found is None else self.row(found)
+
+    def all(self) -> list[AnyRow]:
+        """Every row."""
+        await_sent(self.connection, self.cursor)
+        return [self.row(found) for found in self.cursor.fetchall()]
+
+    def scalar(self) -> Any:
+        """The first column of the first row, None where there is none."""
+        found = self.first()
+        return None if found is None else found[0]
+
+    def changed(self) -> int:
+        """How many rows were changed."""
+        await_sent(self.connection, self.cursor)
+        return self.cursor.rowcount
+
+
 class Prepared:
     """One statement, whose parameters are those of its ``bindparam`` by name.
 
@@ -40,38 +73,39 @@ class Prepared:
         self.statement = statement
         self._written: dict[str, _Written] = {}
 
+    def ask(self, connection: Connection, **values: Any) -> Asked:
+        """Hand it over: what comes after it finds what it did, though it may not have been sent.
+
+        It is sent, after those before it and together with them, when what one of them found is
+        looked at, and at the latest with the end of the transaction; what is wrong with it may
+        only come out then.
+        """
+        written = self._for(connection)
+        parameters = written.in_order({**written.constants, **values})
+        return Asked(connection, send(connection, written.text, parameters), written.row)
+
     def first(self, connection: Connection, **values: Any) -> AnyRow | None:
         """The first row, None where there is none."""
-        written = self._for(connection)
-        found = _execute(connection, written, values).fetchone()
-        return None if found is None else written.row(found)
+        return self.ask(connection, **values).first()
 
     def all(self, connection: Connection, **values: Any) -> list[AnyRow]:
         """Every row."""
-        written = self._for(connection)
-        return [written.row(found) for found in _execute(connection, written, values).fetchall()]
+        return self.ask(connection, **values).all()
 
     def scalar(self, connection: Connection, **values: Any) -> Any:
         """The first column of the first row, None where there is none."""
-        found = self.first(connection, **values)
-        return None if found is None else found[0]
+        return self.ask(connection, **values).scalar()
 
     def run(self, connection: Connection, **values: Any) -> int:
         """How many rows were changed."""
-        return _execute(connection, self._for(connection), values).rowcount
+        return self.ask(connection, **values).changed()
 
     def _for(self, connection: Connection) -> _Written:
         dialect = connection.dialect
         driver = f"{dialect.name}+{dialect.driver}"
         if driver not in self._written:
-            self._written[driver] = _write(self.statement, dialect)
+            self._written[driver] = _write(self.statement, as_sent(dialect))
         return self._written[driver]
-
-
-def _execute(connection: Connection, written: _Written, values: dict[str, Any]) -> Any:
-    cursor = connection.connection.cursor()
-    cursor.execute(written.text, written.in_order({**written.constants, **values}))
-    return cursor
 
 
 def _write(statement: Any, dialect: Dialect) -> _Written:

@@ -1,8 +1,9 @@
 """The writer: one thread that records what many send, everything that waits in one transaction.
 
 The cost of a commit is its wait for the disk, and that is paid once for all that queued up
-meanwhile. A job is acknowledged after its commit, never before; one that fails is rolled back to
-where it began and fails alone; where the database itself fails, every job of the batch is told so.
+meanwhile. A job is acknowledged after its commit, never before. Jobs are done in the hope that
+none fails; if one does, all of them are rolled back and done again, each behind a savepoint, so
+that it fails alone. Where the commit itself fails, every job of the batch is told so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from plaudit.judgments import Judgment
 from plaudit.store.log import Also, Appending, Receipt
 from plaudit.store.opening import Store
 from plaudit.store.prepared import Prepared
+from plaudit.store.sending import forget_waiting, send_waiting
 from plaudit.store.tallies import catch_up
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
-_SECONDS_BETWEEN_TALLIES = 1.0
+_SECONDS_BETWEEN_TALLIES = 0.5
 _GATHERING_SECONDS = 0.005
 
 _SAVEPOINT, _UNDO, _RELEASE = (
@@ -63,7 +65,8 @@ class Writer:
         """Queue a judgment; the future is done once it has been committed.
 
         ``also(connection)`` runs in the writer's thread and in the same transaction, after the
-        judgment was recorded; what it raises undoes both, and comes out of the future.
+        judgment was recorded; what it raises undoes both, and comes out of the future. Like all
+        work it may be done a second time, after the first was undone.
 
         Raises:
             TimeoutError: the queue stayed full; the database does not keep up.
@@ -83,7 +86,7 @@ class Writer:
         that has been committed.
 
         What it raises undoes all of it, and comes out of the future. Work is done in the order in
-        which it was queued.
+        which it was queued; it may be done a second time, after the first was undone.
 
         Raises:
             TimeoutError, RuntimeError: as ``submit``.
@@ -176,9 +179,27 @@ class _Failed:
 
 
 def _commit(store: Store, jobs: list[_Job]) -> list[Any]:
+    try:
+        return _hopefully(store, jobs)
+    except _OneFailed:
+        with store.appending() as connection:
+            log = Appending(connection)
+            return [_attempt(log, job) for job in jobs]
+
+
+class _OneFailed(Exception):
+    """One of the jobs, and nothing was recorded."""
+
+
+def _hopefully(store: Store, jobs: list[_Job]) -> list[Any]:
     with store.appending() as connection:
-        log = Appending(connection)
-        return [_attempt(log, job) for job in jobs]
+        try:
+            log = Appending(connection, is_hopeful=True)
+            outcomes = [job.work(log) for job in jobs]
+            send_waiting(connection)
+        except Exception as error:
+            raise _OneFailed from error
+    return outcomes
 
 
 def _attempt(log: Appending, job: _Job) -> Any:
@@ -187,7 +208,9 @@ def _attempt(log: Appending, job: _Job) -> Any:
     _SAVEPOINT.run(connection)
     try:
         outcome = job.work(log)
+        send_waiting(connection)
     except Exception as error:
+        forget_waiting(connection)
         _UNDO.run(connection)
         log.head, outcome = head, _Failed(error)
     _RELEASE.run(connection)

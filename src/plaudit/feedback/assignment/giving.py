@@ -28,7 +28,7 @@ from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.assignments import Leased
 from plaudit.store.items import item_of
-from plaudit.store.prepared import AnyRow
+from plaudit.store.prepared import AnyRow, Asked
 
 
 class Refused(ValueError):
@@ -68,7 +68,8 @@ class _Desk:
     queue: str
     now: float
     has_unfinished: bool
-    last: Sequence[AnyRow]
+    last: Sequence[AnyRow] = ()
+    """Their last assignments, where something new is to be given."""
 
     @property
     def serial(self) -> int:
@@ -93,10 +94,23 @@ def next_assignment(
 
 def give(connection: Connection, project: str, rater: str, now: float) -> Assignment | None:
     """``next_assignment`` within a transaction that is under way."""
-    desk = _desk(connection, project, rater, now)
+    desk = _desk(table.membership(connection, project, rater), project, rater, now)
     if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
         return _assignment(connection, leased)
-    return _new(connection, desk)
+    return _new(connection, _with_last(connection, desk))
+
+
+def give_after(connection: Connection, case: AnyRow, last: Asked, now: float) -> Assignment | None:
+    """``give``, with less to ask: what comes after an assignment that was closed just now.
+
+    Args:
+        case: the assignment's, as it was read before.
+        last: the rater's last assignments (``recent_around``), asked at that time.
+    """
+    desk = _desk(case, case.project, case.rater, now)
+    if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
+        return _assignment(connection, leased)
+    return _new(connection, replace(desk, last=last.all()))
 
 
 def give_item(
@@ -109,10 +123,11 @@ def give_item(
         Conflict: the rater has had the item.
     """
     with table.leasing(store) as connection:
-        desk = _desk(connection, project, rater, time.time() if now is None else now)
+        at, row = time.time() if now is None else now, table.membership(connection, project, rater)
+        desk = _with_last(connection, _desk(row, project, rater, at))
         if table.has_had(connection, number, rater):
             raise Conflict(f"item {number}: {rater} has had it; ask for the next one")
-        return _lease(connection, desk, number)
+        return _lease(connection, desk, number, table.content(connection, number).scalar())
 
 
 def release_expired(store: Store, now: float | None = None) -> int:
@@ -121,8 +136,8 @@ def release_expired(store: Store, now: float | None = None) -> int:
         return changes.expire(connection, time.time() if now is None else now)
 
 
-def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk:
-    row = table.membership(connection, project, rater)
+def _desk(row: AnyRow | None, project: str, rater: str, now: float) -> _Desk:
+    """Of a row with what ``membership`` tells."""
     if row is None:
         raise Refused(f"project {project}: there is none of that name")
     if not row.is_member:
@@ -132,8 +147,12 @@ def _desk(connection: Connection, project: str, rater: str, now: float) -> _Desk
     return _Desk(
         project=project_of(row.config), secret=row.secret, rater=rater, queue=row.queue, now=now,
         has_unfinished=row.has_unfinished,
-        last=table.recent(connection, rater_key(row.secret, rater), rater),
     )  # fmt: skip
+
+
+def _with_last(connection: Connection, desk: _Desk) -> _Desk:
+    key = rater_key(desk.secret, desk.rater)
+    return replace(desk, last=table.recent(connection, key, desk.rater))
 
 
 def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
@@ -153,15 +172,16 @@ def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
 def _new(connection: Connection, desk: _Desk) -> Assignment | None:
     wanted = kind_wanted(desk.project, desk.secret, desk.rater, desk.serial)
     if wanted == "repeat" and (first := _to_repeat(connection, desk)):
-        return _lease(connection, desk, first.item, shown=first.shown[::-1])
-    number = None
+        content = table.content(connection, first.item).scalar()
+        return _lease(connection, desk, first.item, content, shown=first.shown[::-1])
+    found = None
     if wanted == "gold":
-        number = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
-    if number is None:
-        number = queue.first_free(
+        found = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
+    if found is None:
+        found = queue.first_free(
             connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
         )
-    return None if number is None else _lease(connection, desk, number)
+    return None if found is None else _lease(connection, desk, found.number, found.content)
 
 
 def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
@@ -174,10 +194,14 @@ def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
 
 
 def _lease(
-    connection: Connection, desk: _Desk, number: int, shown: tuple[int, ...] | None = None
+    connection: Connection,
+    desk: _Desk,
+    number: int,
+    content: str,
+    shown: tuple[int, ...] | None = None,
 ) -> Assignment:
     """Give the item to the rater; ``shown`` is the order of a repeat."""
-    item = item_of(table.content(connection, number))
+    item = item_of(content)
     leased = Leased(
         id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
         item=number,
@@ -198,8 +222,8 @@ def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
 
 
 def _assignment(connection: Connection, leased: Leased) -> Assignment:
-    item = item_of(table.content(connection, leased.item))
-    return _opened(leased, item, table.draft_of(connection, leased.id))
+    content, draft = table.content(connection, leased.item), table.draft_of(connection, leased.id)
+    return _opened(leased, item_of(content.scalar()), draft.scalar())
 
 
 def _opened(leased: Leased, item: Item, draft: str | None) -> Assignment:
@@ -213,15 +237,3 @@ def _opened(leased: Leased, item: Item, draft: str | None) -> Assignment:
 def assignment_of(connection: Connection, id: str) -> Assignment:
     """The assignment of an id that is known to be there."""
     return _assignment(connection, table.leased(connection, id))
-
-
-def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
-    """A rater's assignment with its item and project.
-
-    Raises:
-        Refused: there is no such assignment, or it is another rater's.
-    """
-    row = table.case(connection, id)
-    if row is None or row.rater != rater:
-        raise Refused(f"assignment {id}: not one of yours; ask for the next one")
-    return row

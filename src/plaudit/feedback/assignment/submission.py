@@ -11,11 +11,9 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from plaudit.feedback.assignment.answers import (
@@ -26,36 +24,14 @@ from plaudit.feedback.assignment.answers import (
     of_item,
     of_places,
 )
-from plaudit.feedback.assignment.giving import Assignment, Conflict, Refused, assignment_of, case_of
+from plaudit.feedback.assignment.case import Case, case_in, case_of, count_votes
+from plaudit.feedback.assignment.giving import Assignment, Conflict, Refused, assignment_of
 from plaudit.feedback.assignment.policy import rater_key
-from plaudit.feedback.assignment.votes import verdicts_possible, votes_needed
-from plaudit.feedback.projects.project import Project, project_of
-from plaudit.feedback.projects.questions import Question
-from plaudit.judgments import Answer, Item, Judgment, Rater, Skipped, Withdrawn
+from plaudit.feedback.projects.project import project_of
+from plaudit.judgments import Answer, Judgment, Rater, Skipped, Withdrawn
 from plaudit.store import Appending, Receipt, Writer, find_in, record_event_in
 from plaudit.store import assignment_changes as changes
-from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
-from plaudit.store.items import item_of
-from plaudit.store.prepared import AnyRow
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Case:
-    """An assignment with all that its answer is checked against and counted by."""
-
-    row: AnyRow
-    item: Item
-    project: Project
-    at: float
-
-    @property
-    def question(self) -> Question:
-        return self.project.question(self.item.question)
-
-    @property
-    def shown(self) -> tuple[int, ...]:
-        return table.shown_of(self.row)
 
 
 def submit(
@@ -71,12 +47,11 @@ def submit(
         Conflict: the assignment was judged or skipped already, with another id or answer.
     """
     at = time.time() if now is None else now
-    return writer.run(lambda log: submit_in(log, assignment, rater, sent, at)).result()
+    return writer.run(lambda log: submit_in(case_in(log, assignment, rater, at), sent)).result()
 
 
-def submit_in(log: Appending, assignment: str, rater: str, sent: Sent, at: float) -> Receipt:
+def submit_in(case: Case, sent: Sent) -> Receipt:
     """``submit`` within a transaction of the writer."""
-    case = _case(log.connection, assignment, rater, at)
     check_fits(sent, case.question, case.item)
     said = {
         "criteria": marks_of_item(sent.criteria, case.shown),
@@ -85,7 +60,7 @@ def submit_in(log: Appending, assignment: str, rater: str, sent: Sent, at: float
         "confidence": sent.confidence,
         "active_seconds": sent.active_seconds,
     }
-    return _record(log, case, _judgment(case, sent.id, of_item(sent.answer, case.shown), said))
+    return _record(case, _judgment(case, sent.id, of_item(sent.answer, case.shown), said))
 
 
 def skip(
@@ -104,21 +79,20 @@ def skip(
         Conflict: the assignment was judged already.
     """
     at = time.time() if now is None else now
-    return writer.run(lambda log: skip_in(log, assignment, rater, reason, note, at)).result()
+    return writer.run(
+        lambda log: skip_in(case_in(log, assignment, rater, at), reason, note)
+    ).result()
 
 
-def skip_in(
-    log: Appending, assignment: str, rater: str, reason: str, note: str, at: float
-) -> Receipt:
+def skip_in(case: Case, reason: str, note: str) -> Receipt:
     """``skip`` within a transaction of the writer."""
-    case = _case(log.connection, assignment, rater, at)
     if reason not in case.project.skip_reasons:
         expected = ", ".join(case.project.skip_reasons)
         raise ValueError(f"reason is {reason!r}; expected one of {expected}")
     # Named by the assignment and when it was opened: sent twice it is one skip, and after an undo
     # it is another.
-    id = f"skip-{assignment}-{case.row.opened_at:.6f}"
-    return _record(log, case, _judgment(case, id, Skipped(reason=reason), {"rationale": note}))
+    id = f"skip-{case.row.id}-{case.row.opened_at:.6f}"
+    return _record(case, _judgment(case, id, Skipped(reason=reason), {"rationale": note}))
 
 
 def undo(writer: Writer, project: str, rater: str, now: float | None = None) -> Assignment | None:
@@ -139,14 +113,14 @@ def undo_in(log: Appending, project: str, rater: str, at: float) -> Assignment |
     last = _last_closed(log.connection, project, rater)
     if last is None:
         return None
-    case = _case(log.connection, last, rater, at)
+    case = case_in(log, last, rater, at)
     taken_back = find_in(log.connection, case.row.judgment)
     withdrawn = _judgment(
         case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
     )
     draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
     log.append(withdrawn)
-    _reopen(log.connection, case, draft)
+    _reopen(case, draft)
     return assignment_of(log.connection, last)
 
 
@@ -174,13 +148,7 @@ def save_draft_in(
     changes.extend(connection, assignment, at + project_of(row.config).lease_seconds)
 
 
-def _case(connection: Connection, assignment: str, rater: str, at: float) -> _Case:
-    row = case_of(connection, assignment, rater)
-    item, project = item_of(row.content), project_of(row.config)
-    return _Case(row=row, item=item, project=project, at=at)
-
-
-def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
+def _judgment(case: Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
     row = case.row
     return Judgment(
         id=id,
@@ -201,19 +169,20 @@ def _judgment(case: _Case, id: str, answer: Answer, said: Mapping[str, Any]) -> 
     )
 
 
-def _record(log: Appending, case: _Case, judgment: Judgment) -> Receipt:
+def _record(case: Case, judgment: Judgment) -> Receipt:
     """Append the judgment, close the assignment by it, and count the vote."""
-    row = case.row
+    row, connection = case.row, case.log.connection
     if row.judgment == judgment.id:
-        return _sent_before(log.connection, judgment)
+        return _sent_before(connection, judgment)
     if row.state not in ("open", "expired"):
         raise Conflict(f"assignment {row.id}: {row.state} already; ask for the next one, or undo")
-    receipt = log.append(judgment)
+    receipt = case.log.append(judgment)
     is_skip = isinstance(judgment.answer, Skipped)
-    state = "skipped" if is_skip else "judged"
-    changes.close(log.connection, row.id, state, judgment.id, case.at)
+    changes.close(connection, row.id, "skipped" if is_skip else "judged", judgment.id, case.at)
+    if row.has_draft:
+        changes.forget_draft(connection, row.id)
     if not is_skip and not row.turn:
-        _count(log.connection, case, row.votes + 1)
+        count_votes(case, row.votes + 1, judgment.answer)
     return receipt
 
 
@@ -225,36 +194,15 @@ def _last_closed(connection: Connection, project: str, rater: str) -> str | None
     return table.last_closed(connection, rater_key(here.secret, rater), rater, among)
 
 
-def _reopen(connection: Connection, case: _Case, draft: str | None) -> None:
-    row = case.row
+def _reopen(case: Case, draft: str | None) -> None:
+    row, connection = case.row, case.log.connection
     changes.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
     if draft is not None:
         changes.put_draft(connection, row.id, draft, case.at)
     if row.state == "judged" and not row.turn:
-        _count(connection, case, row.votes - 1)
+        count_votes(case, row.votes - 1)
     detail = {"judgment": row.judgment}
     record_event_in(connection, case.project.id, row.rater, "undone", detail)
-
-
-class _Answered(BaseModel):
-    """Of a judgment in the log the answer alone, which is read again for every vote."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    answer: Answer
-
-
-def _count(connection: Connection, case: _Case, votes: int) -> None:
-    """Votes of an item and how many are wanted, after an assignment of it was closed."""
-    target = case.project.votes_wanted(case.item.stratum)
-    adaptive = case.project.overlap.adaptive
-    if adaptive is not None and votes >= target:  # fewer leave no doubt of how many are wanted
-        bodies = table.standing_bodies(connection, case.row.item)
-        answers = [_Answered.model_validate_json(body).answer for body in bodies]
-        possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
-        target = votes_needed(target, adaptive, answers, possible)
-    is_open = votes < target and not case.row.is_gold
-    queue.set_votes(connection, case.row.item, votes=votes, target_votes=target, is_open=is_open)
 
 
 def _sent_before(connection: Connection, judgment: Judgment) -> Receipt:

@@ -21,6 +21,7 @@ from pydantic import Field, JsonValue, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback.assignment.answers import Sent
+from plaudit.feedback.assignment.case import Case, after, case_in
 from plaudit.feedback.assignment.giving import Assignment, Conflict, Refused, give
 from plaudit.feedback.assignment.submission import save_draft_in, skip_in, submit_in, undo_in
 from plaudit.feedback.projects.project import Project, project_of
@@ -142,10 +143,8 @@ async def judge(
     body: Annotated[Submission, Depends(body_of(Submission))],
 ) -> Response:  # fmt: skip
     """Record a judgment. Sent again under the same id, it is recorded once."""
-    work = partial(
-        submit_in, assignment=body.assignment, rater=who.rater, sent=body, at=time.time()
-    )
-    return _json(await _recorded(request, project, who, work, body.next))
+    work = partial(submit_in, sent=body)
+    return _json(await _recorded(request, project, who, body, work))
 
 
 @router.post("/skips", openapi_extra=takes(Skip))
@@ -153,11 +152,8 @@ async def skip(
     project: str, request: Request, who: Rater, body: Annotated[Skip, Depends(body_of(Skip))]
 ) -> Response:
     """Record that there is no judgment, and why."""
-    work = partial(
-        skip_in, assignment=body.assignment, rater=who.rater, reason=body.reason, note=body.note,
-        at=time.time(),
-    )  # fmt: skip
-    return _json(await _recorded(request, project, who, work, body.next))
+    work = partial(skip_in, reason=body.reason, note=body.note)
+    return _json(await _recorded(request, project, who, body, work))
 
 
 @router.post("/undo")
@@ -222,27 +218,21 @@ async def _recorded(
     request: Request,
     project: str,
     who: Signed,
-    work: Callable[[Appending], Receipt],
-    and_next: bool,
+    body: Submission | Skip,
+    work: Callable[[Case], Receipt],
 ) -> dict[str, Any]:
     """Record, and choose the next task in the same step where it is wanted."""
     at = time.time()
 
     def recorded(log: Appending) -> tuple[Receipt, Assignment | None]:
-        receipt = work(log)
-        return receipt, _after(log, project, who.rater, at) if and_next else None
+        case = case_in(log, body.assignment, who.rater, at)
+        if case.project.id != project:
+            raise Refused(f"assignment {body.assignment}: not of this project; ask for the next")
+        return work(case), after(case) if body.next else None
 
     with refusals():
         receipt, following = await wrap_future(request.app.state.writer.run(recorded))
-    return {"seq": receipt.seq} | ({"next": _task(following)} if and_next else {})
-
-
-def _after(log: Appending, project: str, rater: str, at: float) -> Assignment | None:
-    """The task after a judgment; who may have none (suspended just now) has judged all the same."""
-    try:
-        return give(log.connection, project, rater, at)
-    except Refused:
-        return None
+    return {"seq": receipt.seq} | ({"next": _task(following)} if body.next else {})
 
 
 def _task(found: Assignment | None) -> dict[str, Any]:

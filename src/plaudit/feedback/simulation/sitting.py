@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,10 +73,12 @@ async def sit(seat: Seat, terms: Terms) -> Tally:
     """
     about = await seat.client.about()
     questions = {question["name"]: question for question in about["questions"]}
-    tally, before = Tally(kind=seat.kind.name), 0
+    tally, before, met = Tally(kind=seat.kind.name), 0, Counter[int]()
     assignment = await seat.client.next()
     while assignment is not None and not _is_over(tally, terms):
-        rng = np.random.default_rng([terms.seed, seat.number, before])
+        said = _digest(assignment)
+        rng = np.random.default_rng([terms.seed, seat.number, said, met[said]])
+        met[said] += 1
         if rng.random() < seat.kind.reload_rate:
             assignment = await _reloaded(seat, assignment)
         question = questions[assignment["question"]]
@@ -83,6 +88,13 @@ async def sit(seat: Seat, terms: Terms) -> Tally:
             tally.undone += 1
         before += 1
     return tally
+
+
+def _digest(assignment: Mapping[str, Any]) -> int:
+    """Of what the rater reads: what is drawn for a task does not depend on which came before it."""
+    shown = [assignment["prompt"], *assignment["candidates"], *assignment["steps"]]
+    said = [assignment["question"], *(one["text"] for one in shown)]
+    return int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest())
 
 
 def _is_over(tally: Tally, terms: Terms) -> bool:

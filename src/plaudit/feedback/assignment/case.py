@@ -1,0 +1,98 @@
+"""An assignment that is being answered: what its answer is checked against and counted by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection
+
+from plaudit.feedback.assignment.giving import Assignment, Refused, give_after
+from plaudit.feedback.assignment.votes import verdicts_possible, votes_needed
+from plaudit.feedback.projects.project import Project, project_of
+from plaudit.feedback.projects.questions import Question
+from plaudit.judgments import Answer, Item
+from plaudit.store import Appending
+from plaudit.store import assignment_case as cases
+from plaudit.store import assignment_queue as queue
+from plaudit.store import assignments as table
+from plaudit.store.items import item_of
+from plaudit.store.prepared import AnyRow, Asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """An assignment with all that its answer is checked against and counted by."""
+
+    log: Appending
+    row: AnyRow
+    item: Item
+    project: Project
+    at: float
+    last: Asked
+    """The rater's assignments up to this one."""
+
+    @property
+    def question(self) -> Question:
+        return self.project.question(self.item.question)
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        return table.shown_of(self.row)
+
+
+def case_in(log: Appending, assignment: str, rater: str, at: float) -> Case:
+    """A rater's assignment, within a transaction of the writer, to be submitted or skipped.
+
+    Raises:
+        Refused: the assignment is another rater's.
+    """
+    last = table.recent_around(log.connection, assignment, rater)
+    row = case_of(log.connection, assignment, rater)
+    item, project = item_of(row.content), project_of(row.config)
+    return Case(log=log, row=row, item=item, project=project, at=at, last=last)
+
+
+def after(case: Case) -> Assignment | None:
+    """The task after one that was submitted or skipped; None where there is none, or not for who
+    was suspended meanwhile and has judged all the same."""
+    try:
+        return give_after(case.log.connection, case.row, case.last, case.at)
+    except Refused:
+        return None
+
+
+def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
+    """A rater's assignment with its item and project.
+
+    Raises:
+        Refused: there is no such assignment, or it is another rater's.
+    """
+    row = cases.case(connection, id)
+    if row is None or row.rater != rater:
+        raise Refused(f"assignment {id}: not one of yours; ask for the next one")
+    return row
+
+
+class _Answered(BaseModel):
+    """Of a judgment in the log the answer alone, which is read again for every vote."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    answer: Answer
+
+
+def count_votes(case: Case, votes: int, *own: Answer) -> None:
+    """Write down how many votes the item has, after the assignment was closed or reopened, and how
+    many it wants: by those of others and what this one says now, if anything."""
+    target = case.project.votes_wanted(case.item.stratum)
+    adaptive = case.project.overlap.adaptive
+    if adaptive is not None and votes >= target:  # fewer leave no doubt of how many are wanted
+        bodies = cases.other_bodies(case.row)
+        answers = [*own, *(_Answered.model_validate_json(body).answer for body in bodies)]
+        possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
+        target = votes_needed(target, adaptive, answers, possible)
+    queue.set_votes(
+        case.log.connection, case.row.item, votes=votes, target_votes=target,
+        is_open=votes < target and not case.row.is_gold,
+    )  # fmt: skip
