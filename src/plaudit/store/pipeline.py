@@ -138,6 +138,6 @@ def _written(value: Any) -> bytes | None:
 
 def _driver() -> Any:
     """Whose connection it is; it need not be installed."""
-    import psycopg
+    import psycopg  # pyright: ignore[reportMissingImports]
 
     return psycopg
