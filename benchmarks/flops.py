@@ -1,9 +1,9 @@
 """The least arithmetic that a task's work needs, which utilisation is measured by.
 
-The same for every side: each prompt is computed once, the vocabulary is reached at response
-tokens only, nothing is padded or computed twice. A side that does more than this is credited with
-no more, so its utilisation is low because its time is long. Norms, softmax, rotations and
-the optimiser are left out.
+The same for every side: each prompt is computed once, and of its last layer keys and values alone;
+the vocabulary is reached at response tokens only, nothing is padded or computed twice. A side that
+does more than this is credited with no more, so its utilisation is low because its time is long.
+Norms, softmax, rotations and the optimiser are left out.
 """
 
 from __future__ import annotations
@@ -40,18 +40,25 @@ def least_flops(task: Task, shape: Shape, lengths: Sequence[Lengths]) -> float:
 
 def matrix_parameters(shape: Shape) -> int:
     """Weights of all layers' matrices, which every token meets once."""
-    keys = shape.hidden_size // shape.num_attention_heads * shape.num_key_value_heads
-    attention = 2 * shape.hidden_size**2 + 2 * shape.hidden_size * keys
-    mlp = 3 * shape.hidden_size * shape.intermediate_size
-    return shape.num_hidden_layers * (attention + mlp)
+    return shape.num_hidden_layers * (_after_keys(shape) + 2 * shape.hidden_size * _key_size(shape))
+
+
+def _key_size(shape: Shape) -> int:
+    return shape.hidden_size // shape.num_attention_heads * shape.num_key_value_heads
+
+
+def _after_keys(shape: Shape) -> int:
+    """Of a layer's weights those that make no key or value."""
+    return 2 * shape.hidden_size**2 + 3 * shape.hidden_size * shape.intermediate_size
 
 
 def _backbone(shape: Shape, lengths: Lengths) -> float:
     """One forward pass over a prompt and its responses, the head left out."""
-    seen = _triangle(lengths.prompt)
-    seen += sum(lengths.prompt * n + _triangle(n) for n in lengths.responses)
-    attention = 4.0 * shape.hidden_size * shape.num_hidden_layers * seen
-    return 2.0 * matrix_parameters(shape) * lengths.tokens + attention
+    by_prompt = _triangle(lengths.prompt)
+    seen = by_prompt + sum(lengths.prompt * n + _triangle(n) for n in lengths.responses)
+    attention = 4.0 * shape.hidden_size * (shape.num_hidden_layers * seen - by_prompt)
+    unread = _after_keys(shape) * lengths.prompt
+    return 2.0 * (matrix_parameters(shape) * lengths.tokens - unread) + attention
 
 
 def _triangle(tokens: int) -> int:

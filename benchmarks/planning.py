@@ -223,8 +223,9 @@ def kept_bytes(
     part = np.ones(tokens // 4, dtype=np.int32)
     branch = Tokens(ids=part, mask=part > 0)
     tree = Tree(id="counted", prompt_P=np.tile(part, 2), branches=(branch, branch))
+    batch = collate([tree], layout=layout)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
-        _held = hidden_states(model.eval(), collate([tree], layout=layout))
+        _held = hidden_states(model.eval(), batch, batch.predict_N)
     return sum(found.values())
 
 

@@ -100,12 +100,14 @@ def test_rates_leave_out_the_warm_up() -> None:
 def test_least_arithmetic_by_hand() -> None:
     shape = Shape(
         vocab_size=10, hidden_size=4, intermediate_size=3,
-        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+        num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
     )  # fmt: skip
-    matrices = 2 * 4 * 4 + 2 * 4 * 2 + 3 * 4 * 3
-    assert matrix_parameters(shape) == matrices == 84
-    seen = (1 + 2 + 3) + (4 + 5) + 4  # a prompt of 3, responses of 2 and 1
-    backbone = 2 * 84 * 6 + 4 * 4 * seen
+    keys, rest = 2 * 4 * 2, 2 * 4 * 4 + 3 * 4 * 3
+    assert matrix_parameters(shape) == 2 * (keys + rest) == 168
+    by_prompt, by_responses = 1 + 2 + 3, (4 + 5) + 4  # a prompt of 3, responses of 2 and 1
+    first = 2 * (keys + rest) * 6 + 4 * 4 * (by_prompt + by_responses)
+    last = 2 * (keys * 6 + rest * 3) + 4 * 4 * by_responses
+    backbone = first + last
     head = 2 * 4 * 10 * 3
     lengths = [Lengths(3, (2, 1))]
     assert least_flops("sft", shape, lengths) == 3 * (backbone + head)

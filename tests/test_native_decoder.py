@@ -197,12 +197,16 @@ def test_a_scalar_models_pass_without_a_gradient_equals_one_with(family: str):
     trees = [random_tree(rng, prompt=prompt, branches=branches) for prompt, branches in shapes]
     model = tiny_scalar_model(family, head_size=16)
     batch = collate(trees, layout="packed")
-    expected = hidden_states(model, batch)
+    everywhere = torch.arange(batch.ids_BT.numel())
+    expected = hidden_states(model, batch, everywhere)
     assert expected.requires_grad
     with torch.no_grad():
-        found = hidden_states(model, batch)
+        found = hidden_states(model, batch, everywhere)
     assert not torch.equal(found, expected), "both went the same way"
     torch.testing.assert_close(found, expected.detach(), atol=1e-4, rtol=1e-4)
+    for read in (batch.end_M, batch.predict_N, torch.tensor([9, 2, 2, 40])):
+        with torch.no_grad():
+            assert torch.equal(hidden_states(model, batch, read), found[read])
 
 
 def test_a_language_models_pass_without_a_gradient_is_the_one_with():
@@ -211,5 +215,5 @@ def test_a_language_models_pass_without_a_gradient_is_the_one_with():
         [random_tree(np.random.default_rng(0), prompt=5, branches=[3])], layout="packed"
     )
     with torch.no_grad():
-        found = hidden_states(model, batch)
-    assert torch.equal(found, hidden_states(model, batch))
+        found = hidden_states(model, batch, batch.predict_N)
+    assert torch.equal(found, hidden_states(model, batch, batch.predict_N))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -20,12 +21,12 @@ pytestmark = pytest.mark.skipif(library() is None, reason="there is no C++ compi
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3"]
 
 
-def learned(model: PreTrainedModel) -> list[Tensor]:
+def learned(model: PreTrainedModel, read: list[int] | range = range(28)) -> list[Tensor]:
     """Hidden states of packed trees, and the gradient of every weight that has one."""
     rng = np.random.default_rng(0)
     trees = [random_tree(rng, prompt=7, branches=[3, 5]), random_tree(rng, prompt=4, branches=[9])]
     model.zero_grad()
-    hidden = hidden_states(model, collate(trees, layout="packed"))
+    hidden = hidden_states(model, collate(trees, layout="packed"), torch.tensor(read))
     drawn = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(0))
     (hidden.float() * drawn).sum().backward()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -52,6 +53,42 @@ def test_states_and_gradients_are_those_of_transformers(family: str):
         torch.testing.assert_close(
             found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
         )
+
+
+READ = {
+    "one a branch": [9, 14, 27],
+    "of one tree alone": [6, 7, 8],
+    "of one branch alone, out of order": [14, 11, 13],
+    "one of them twice": [6, 6, 9, 27, 18],
+    "of the trunks alone": [1, 17],
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ.keys())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_last_layer_that_answers_for_what_is_read_learns_as_a_whole_one(family, read):
+    model = tiny_language_model(family)
+    plain = without_kernels(model)
+    assert native_layers.last_layer_reads(model) and not native_layers.last_layer_reads(plain)
+    for found, expected in zip(learned(model, read), learned(plain, read), strict=True):
+        torch.testing.assert_close(
+            found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+        )
+
+
+def test_nothing_is_taken_from_what_the_last_layer_did_not_compute(monkeypatch):
+    """Memory that is handed out unwritten is NaN."""
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a, **k: empty(*a, **k).fill_(math.nan))
+    for values in learned(tiny_language_model("llama"), READ["one a branch"]):
+        assert values.isfinite().all()
+
+
+def test_what_the_kernels_do_not_take_is_read_too():
+    model = tiny_language_model("llama").double()
+    plain, read = without_kernels(model), READ["one a branch"]
+    for found, expected in zip(learned(model, read), learned(plain, read), strict=True):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -55,10 +55,10 @@ def log_probs(roles: SeparateRoles | AdapterRoles, role: str, batch) -> torch.Te
     if isinstance(roles, AdapterRoles):
         with roles._as(role):
             model = roles.model("policy")
-            hidden = hidden_states(model, batch).flatten(0, 1)[batch.predict_N]
+            hidden = hidden_states(model, batch, batch.predict_N)
     else:
         model = roles.model(role)
-        hidden = hidden_states(model, batch).flatten(0, 1)[batch.predict_N]
+        hidden = hidden_states(model, batch, batch.predict_N)
     return language_logits(model, hidden).double().log_softmax(-1)
 
 

@@ -40,7 +40,7 @@ def separate_logprobs(model, trees) -> torch.Tensor:
 
 def tree_logprobs(model, trees, layout, **options) -> torch.Tensor:
     batch = collate(trees, layout=layout)
-    hidden_ND = hidden_states(model, batch).flatten(0, 1)[batch.predict_N]
+    hidden_ND = hidden_states(model, batch, batch.predict_N)
     return token_logprobs(model, hidden_ND, batch.target_N, **options).logprob_N
 
 
@@ -130,7 +130,7 @@ def test_chunks_and_temperature_change_nothing_else():
     torch.testing.assert_close(whole, chunked)
     warm = tree_logprobs(model, trees, "tree", temperature=2.0)
     batch = collate(trees, layout="tree")
-    hidden_ND = hidden_states(model, batch).flatten(0, 1)[batch.predict_N]
+    hidden_ND = hidden_states(model, batch, batch.predict_N)
     logits = model.lm_head(hidden_ND) / 2.0
     expected = logits.log_softmax(-1).gather(-1, batch.target_N[:, None])[:, 0]
     torch.testing.assert_close(warm, expected)
@@ -139,7 +139,7 @@ def test_chunks_and_temperature_change_nothing_else():
 def test_entropy_is_that_of_the_distribution():
     model, trees = tiny_language_model(), some_trees()
     batch = collate(trees, layout="tree")
-    hidden_ND = hidden_states(model, batch).flatten(0, 1)[batch.predict_N]
+    hidden_ND = hidden_states(model, batch, batch.predict_N)
     found = token_logprobs(model, hidden_ND, batch.target_N).entropy_N
     expected = torch.distributions.Categorical(logits=model.lm_head(hidden_ND)).entropy()
     torch.testing.assert_close(found, expected)

@@ -27,7 +27,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from plaudit.models.forward import hidden_states, layout_of
+from plaudit.models.forward import layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
 from plaudit.models.roles import (
@@ -35,6 +35,7 @@ from plaudit.models.roles import (
     States,
     by_role,
     language_outputs,
+    language_states,
     scalar_outputs,
 )
 
@@ -96,18 +97,18 @@ class AdapterRoles:
             learned = role in self.trained
             reference = self._reference(batch) if wanted & WITH_REFERENCE.keys() else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and learned), self._as(role):
-                flat_XD = hidden_states(self._base, batch).flatten(0, 1)
                 if role in self._heads:
-                    found |= scalar_outputs(role, wanted, self._heads[role], flat_XD, batch)
+                    head = self._heads[role]
+                    found |= scalar_outputs(role, wanted, self._base, head, batch)
                 else:
-                    states = States(self._base, flat_XD)
+                    states = language_states(self._base, batch)
                     found |= language_outputs(role, wanted, states, batch, temperature, reference)
         return found
 
     @torch.no_grad()
     def _reference(self, batch: TreeBatch) -> States:
         with self._as("reference"):
-            return States(self._base, hidden_states(self._base, batch).flatten(0, 1))
+            return language_states(self._base, batch)
 
     def model(self, role: str) -> PreTrainedModel:
         assert role == "policy", f"the backbone rests on the policy's adapter, not the {role}'s"

@@ -1,7 +1,7 @@
 """Which attention models compute with: of packed trees, and on a CPU without copies of keys and
 values that heads share.
 
-Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size.
+Shapes: B rows, H query heads, G key heads, T queries, S keys, D head size, R queries that are read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ def _attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     trees: Sequence[TreeSpan] | None = None,
+    read_R: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     if trees is not None:
@@ -89,7 +91,8 @@ def _attention(
         for name in ("position_bias", "softcap", "s_aux"):
             if options.get(name) is not None:
                 raise ValueError(f"attention with {name} cannot be computed over packed trees")
-        attend = tree_attention if query_BHTD.device.type == "cpu" else _on_gpu()
+        on_cpu = query_BHTD.device.type == "cpu"
+        attend = partial(tree_attention, read_R=read_R) if on_cpu else _on_gpu()
         found_HXD = attend(
             query_BHTD[0], key_BGSD[0], value_BGSD[0], trees,
             scale=scaling or query_BHTD.shape[-1] ** -0.5, window=int(attention_mask),

@@ -1,6 +1,7 @@
-"""The forward pass over trees: hidden states for every position, heads only where needed.
+"""The forward pass over trees: hidden states where they are read, heads only there.
 
-Shapes: B rows, T positions, D hidden size, V vocabulary, N policy tokens, M branches.
+Shapes: B rows, T positions, R positions that are read, D hidden size, V vocabulary, N policy
+tokens.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 from plaudit.models.attention import attends_to_trees, window_alone
 from plaudit.models.layout import Layout, TreeBatch, attention_mask
 from plaudit.models.native_forward import native_hidden_states, passes_natively
+from plaudit.models.native_layers import last_layer_reads
 from plaudit.models.token_head import logprobs_and_entropy
 
 # Layers whose state runs through the tokens one by one cannot skip a sibling.
@@ -37,11 +39,18 @@ def layout_of(model: PreTrainedModel, device_type: str | None = None) -> Layout:
     return "packed" if packed else "tree"
 
 
-def hidden_states(model: PreTrainedModel, batch: TreeBatch) -> Tensor:
-    """Last hidden states ``[B, T, D]`` of the backbone; nothing of size V is computed."""
+def hidden_states(model: PreTrainedModel, batch: TreeBatch, read_R: Tensor) -> Tensor:
+    """Last hidden states ``[R, D]`` of the backbone; nothing of size V is computed.
+
+    Args:
+        read_R: indices into the flattened ``B * T``. Where trees are packed and layers are ours,
+            the last layer answers for these positions alone.
+    """
     inputs: dict = {"input_ids": batch.ids_BT, "use_cache": False}
     if batch.spans and passes_natively(model):
-        return native_hidden_states(model, batch.ids_BT[0], batch.spans)[None]
+        return native_hidden_states(model, batch.ids_BT[0], batch.spans, read_R)
+    if reads := bool(batch.spans) and last_layer_reads(model):
+        inputs["read_R"] = read_R
     if batch.spans:
         inputs["attention_mask"] = layer_masks(model, window_alone)
         inputs["position_ids"] = batch.position_BT
@@ -49,7 +58,8 @@ def hidden_states(model: PreTrainedModel, batch: TreeBatch) -> Tensor:
     elif batch.branched:
         inputs["attention_mask"] = layer_masks(model, lambda w: attention_mask(batch, window=w))
         inputs["position_ids"] = batch.position_BT
-    return model.base_model(**inputs).last_hidden_state
+    states_BTD = model.base_model(**inputs).last_hidden_state
+    return states_BTD[0] if reads else states_BTD.flatten(0, 1).index_select(0, read_R)
 
 
 def layer_masks(

@@ -1,6 +1,6 @@
 """A scalar model's forward pass over packed trees by kernels, where no gradient is asked for.
 
-Shapes: X tokens of the row, C hidden size.
+Shapes: X tokens of the row, R positions that are read, C hidden size.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def passes_natively(model: PreTrainedModel) -> bool:
 
 
 def native_hidden_states(
-    model: PreTrainedModel, ids_X: Tensor, spans: Sequence[TreeSpan]
+    model: PreTrainedModel, ids_X: Tensor, spans: Sequence[TreeSpan], read_R: Tensor
 ) -> Tensor:
-    """Last hidden states [X, C], in the model's dtype."""
+    """Last hidden states [R, C], in the model's dtype."""
     segments = list(_segments(spans))
     rows = np.zeros(len(ids_X), ROW)
     rows["token"] = ids_X.numpy()
@@ -48,7 +48,8 @@ def native_hidden_states(
         taken += many
     decoder = Decoder(model)
     decoder.make_room_for_one_call(taken)
-    return decoder.hidden(rows, table).to(model.dtype)
+    read, place_R = np.unique(read_R.numpy(), return_inverse=True)
+    return decoder.hidden(rows, table, read)[place_R].to(model.dtype)
 
 
 class _Segment(NamedTuple):

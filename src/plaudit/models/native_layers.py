@@ -4,7 +4,7 @@ Installed on a model's own modules, which stay what they are: names, weights and
 same, a copy or a pickle of the model is computed so too, and projections are called as modules,
 whatever an adapter made of them. What the kernels do not take is computed as transformers does.
 
-Shapes: B rows, T tokens, D hidden size.
+Shapes: B rows, T tokens, D hidden size, R positions that are read.
 """
 
 from __future__ import annotations
@@ -62,6 +62,13 @@ def has_native_layers(model: PreTrainedModel) -> bool:
     return any(type(m) in _LAYERS and "forward" in vars(m) for m in model.modules())
 
 
+def last_layer_reads(model: PreTrainedModel) -> bool:
+    """Whether the model takes ``read_R``, the tokens (of one row) that its last layer answers
+    for."""
+    layers = getattr(model.base_model, "layers", None)
+    return bool(layers) and type(layers[-1]) in _LAYERS and "forward" in vars(layers[-1])
+
+
 def _forward_of(module: nn.Module) -> Callable[..., Any] | None:
     kind = type(module)
     if kind in _NORMS:
@@ -85,16 +92,31 @@ def _mlp(module: Any, x: Tensor) -> Tensor:
     return module.down_proj(inner)
 
 
-def _layer(module: Any, hidden_states: Tensor, *args: Any, **options: Any) -> Tensor:
-    """Pre-norm: ``h += attention(norm(h))`` and ``h += mlp(norm(h))``."""
+def _layer(
+    module: Any, hidden_states: Tensor, *args: Any, read_R: Tensor | None = None, **options: Any
+) -> Tensor:
+    """Pre-norm: ``h += attention(norm(h))`` and ``h += mlp(norm(h))``.
+
+    The last layer does so for what is read alone: later tokens see keys and values of the rest,
+    and nothing else of it.
+    """
+    is_last = module.self_attn.layer_idx == module.self_attn.config.num_hidden_layers - 1
+    read_R = read_R if is_last else None
     before, after = module.input_layernorm, module.post_attention_layernorm
     norms = (before, after)
     if not all(type(n) in _NORMS and takes(hidden_states, n.weight) for n in norms):
-        return type(module).forward(module, hidden_states, *args, **options)
+        return _read(type(module).forward(module, hidden_states, *args, **options), read_R)
     h_BTD, normed_BTD = rms_norm_of_sum(hidden_states, None, before.weight, before.variance_epsilon)
-    added_BTD, _ = module.self_attn(normed_BTD, *args, **options)
-    h_BTD, normed_BTD = rms_norm_of_sum(h_BTD, added_BTD, after.weight, after.variance_epsilon)
+    added_BTD, _ = module.self_attn(normed_BTD, *args, read_R=read_R, **options)
+    h_BTD, normed_BTD = rms_norm_of_sum(
+        _read(h_BTD, read_R), added_BTD, after.weight, after.variance_epsilon
+    )
     return h_BTD + module.mlp(normed_BTD)
+
+
+def _read(x_BT: Tensor, read_R: Tensor | None) -> Tensor:
+    """Tokens of one row, where there is such a choice."""
+    return x_BT if read_R is None else x_BT[0].index_select(0, read_R)[None]
 
 
 def _attention(
@@ -103,14 +125,16 @@ def _attention(
     position_embeddings: tuple[Tensor, Tensor],
     attention_mask: Tensor | None = None,
     past_key_values: Any = None,
+    read_R: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     chosen = module.config._attn_implementation
     cos, sin = position_embeddings
     if chosen == "eager" or not takes(hidden_states, cos, sin):
-        return type(module).forward(
+        found_BTD, weights = type(module).forward(
             module, hidden_states, position_embeddings, attention_mask, past_key_values, **options
         )
+        return _read(found_BTD, read_R), weights
     shape = (*hidden_states.shape[:-1], -1, module.head_dim)
     projections = (module.q_proj, module.k_proj, module.v_proj)
     q_BTHD, k_BTGD, v_BTGD = (p(hidden_states).view(shape) for p in projections)
@@ -124,6 +148,6 @@ def _attention(
     found_BTHD, weights = ALL_ATTENTION_FUNCTIONS[chosen](
         module, query, key, value, attention_mask,
         dropout=module.attention_dropout if module.training else 0.0, scaling=module.scaling,
-        sliding_window=window, **options,
+        sliding_window=window, read_R=read_R, **options,
     )  # fmt: skip
-    return module.o_proj(found_BTHD.reshape(*shape[:-2], -1)), weights
+    return module.o_proj(_read(found_BTHD.flatten(2), read_R)), weights

@@ -3,7 +3,7 @@
 A learner asks for quantities by name, ``policy.logprobs`` or ``critic.values``; which weights
 answer is settled here. Both kinds give equal answers for equal weights.
 
-Shapes: N policy tokens, M branches, H heads, B rows, T positions, D hidden size, X = B * T.
+Shapes: N policy tokens, M branches, H heads, R positions that are read, D hidden size.
 """
 
 from __future__ import annotations
@@ -95,18 +95,16 @@ class SeparateRoles:
             model = self._models[role]
             reference = self._reference(batch) if wanted & WITH_REFERENCE.keys() else None
             with torch.set_grad_enabled(torch.is_grad_enabled() and role in self.trained):
-                flat_XD = hidden_states(model, batch).flatten(0, 1)
                 if wanted <= set(_LANGUAGE):
-                    states = States(model, flat_XD)
+                    states = language_states(model, batch)
                     found |= language_outputs(role, wanted, states, batch, temperature, reference)
                 else:
-                    found |= scalar_outputs(role, wanted, scalar_head(model), flat_XD, batch)
+                    found |= scalar_outputs(role, wanted, model, scalar_head(model), batch)
         return found
 
     @torch.no_grad()
     def _reference(self, batch: TreeBatch) -> States:
-        model = self._models["reference"]
-        return States(model, hidden_states(model, batch).flatten(0, 1))
+        return language_states(self._models["reference"], batch)
 
     def model(self, role: str) -> PreTrainedModel:
         return self._models[role]
@@ -129,10 +127,14 @@ def by_role(names: Iterable[str]) -> dict[str, set[str]]:
 
 
 class States(NamedTuple):
-    """A language model and its last hidden states at every position."""
+    """A language model and its last hidden states where policy tokens are predicted."""
 
     model: PreTrainedModel
-    flat_XD: Tensor
+    hidden_ND: Tensor
+
+
+def language_states(model: PreTrainedModel, batch: TreeBatch) -> States:
+    return States(model, hidden_states(model, batch, batch.predict_N))
 
 
 def language_outputs(
@@ -148,7 +150,7 @@ def language_outputs(
     Args:
         reference: for the quantities ``WITH_REFERENCE``.
     """
-    model, hidden_ND = states.model, states.flat_XD[batch.predict_N]
+    model, hidden_ND = states
     logprob_N, entropy_N = token_logprobs(
         model, hidden_ND, batch.target_N,
         temperature=temperature, with_entropy="entropy" in wanted,
@@ -157,9 +159,8 @@ def language_outputs(
     if "log_collision" in wanted:
         found["log_collision"] = log_collisions(model, hidden_ND, temperature=temperature)
     if reference is not None:
-        other = reference.model, reference.flat_XD[batch.predict_N]
         found |= {
-            name: kls(model, hidden_ND, *other, temperature=temperature)
+            name: kls(model, hidden_ND, *reference, temperature=temperature)
             for name, kls in WITH_REFERENCE.items()
             if name in wanted
         }
@@ -167,15 +168,17 @@ def language_outputs(
 
 
 def scalar_outputs(
-    role: str, wanted: set[str], head: nn.Linear, flat_XD: Tensor, batch: TreeBatch
+    role: str, wanted: set[str], model: PreTrainedModel, head: nn.Linear, batch: TreeBatch
 ) -> dict[str, Tensor]:
     """A value judges the state before each token, a step's score the response up to and with it, a
     score the whole response at its last token."""
-    at = {"values": batch.predict_N, "step_scores": batch.written_N}
-    at |= dict.fromkeys(_AT_BRANCHES, batch.end_M)
+    places = {"values": batch.predict_N, "step_scores": batch.written_N}
+    places |= dict.fromkeys(_AT_BRANCHES, batch.end_M)
+    names = sorted(wanted)
+    hidden_RD = hidden_states(model, batch, torch.cat([places[name] for name in names]))
+    scored_RH = head(hidden_RD.to(head.weight.dtype)).float()
     found: dict[str, Tensor] = {}
-    for name in wanted:
-        scored = head(flat_XD[at[name]].to(head.weight.dtype)).float()
+    for name, scored in zip(names, scored_RH.split([len(places[n]) for n in names]), strict=True):
         assert name == "head_scores" or scored.shape[1] == 1, f"{role}.{name} of several heads"
         found[f"{role}.{name}"] = scored if name == "head_scores" else scored[:, 0]
     return found

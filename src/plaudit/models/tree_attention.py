@@ -7,7 +7,8 @@ for the same queries their outputs are joined by their normalisers (Rabe and Sta
 al. 2022, section 3.1). Either way nothing is computed for pairs that may not attend, and no mask is
 read.
 
-Shapes: X tokens of the row, H query heads, G key heads, D head size.
+Shapes: X tokens of the row, R of them that are read, H query heads, G key heads, D head size,
+P paths.
 """
 
 from __future__ import annotations
@@ -48,15 +49,22 @@ def tree_attention(
     *,
     scale: float,
     window: int = 0,
+    read_R: Tensor | None = None,
 ) -> Tensor:
     """``softmax(scale q k^T) v`` over what each token may attend to. [H, X, D]
 
     A token attends to the trunk and its own branch, to positions not after its own and, with a
     ``window``, less than that many before it. The result has the query's dtype.
+
+    Args:
+        read_R: the tokens whose answers are read; others' need not be computed.
     """
     assert spans[-1].start + spans[-1].tokens == query_HXD.shape[1], "trees fill the row"
     if attends(query_HXD, key_GXD, value_GXD):
-        return path_attention(query_HXD, key_GXD, value_GXD, _paths(spans), scale, window)
+        path_P5 = _paths(spans)
+        if read_R is not None:
+            path_P5 = _from_first_read(path_P5, read_R)
+        return path_attention(query_HXD, key_GXD, value_GXD, path_P5, scale, window)
     pieces = [piece for span in spans for piece in _pieces(span, window)]
     return _TreeAttention.apply(query_HXD, key_GXD, value_GXD, pieces, scale)  # pyright: ignore[reportReturnType]
 
@@ -70,6 +78,17 @@ def _paths(spans: Sequence[TreeSpan]) -> Tensor:
             found.append((start, prompt, begin, prompt if k else 0, prompt + tokens))
             begin += tokens
     return torch.tensor(found)
+
+
+def _from_first_read(path_P5: Tensor, read_R: Tensor) -> Tensor:
+    """The paths without the queries before the first that is read; a path without any has none."""
+    _, prompt_P, branch_P, first_P, last_P = path_P5.unbind(1)
+    begin_P, end_P = branch_P - prompt_P + first_P, branch_P - prompt_P + last_P
+    sorted_R = torch.cat([read_R, end_P.max()[None]]).sort().values
+    read_P = sorted_R[torch.searchsorted(sorted_R, begin_P)]
+    narrowed_P5 = path_P5.clone()
+    narrowed_P5[:, 3] += read_P.minimum(end_P) - begin_P
+    return narrowed_P5
 
 
 class _Piece(NamedTuple):

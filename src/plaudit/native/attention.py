@@ -37,7 +37,8 @@ def path_attention(
     Args:
         path_P5: for each branch of each tree, whole numbers: where its trunk starts, the trunk's
             tokens, where the branch starts, and the positions [first, last) whose queries are
-            this path's, so that every token is a query of one path.
+            this path's. A token is a query of at most one path; where it is one of none, nothing
+            is written. The last query of a path is its last token.
         window: how many positions a token looks back on, itself among them; 0 for all.
     """
     assert scale > 0 and path_P5.dtype == torch.int64 and path_P5.is_contiguous()
@@ -77,6 +78,8 @@ class _PathAttention(torch.autograd.Function):
         inputs.append(_dense(grad_HXD))
         query, key, value, *_ = inputs
         grads = [_empty_like(x) for x in (query, key, value)]
+        if int((path_P5[:, 4] - path_P5[:, 3]).sum()) < query.shape[1]:
+            grads[0].zero_()
         _kernels().attention_backward(
             query.dtype == torch.bfloat16, _pointers(*inputs), _pointers(*grads),
             _pointer(peak_XH), _pointer(total_XH), _strides(*inputs, *grads),

@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "gemm.h"
 #include "page_attention.h"
@@ -71,6 +72,9 @@ static inline void place_heads(float* x, const float* norm, const float* cosine,
     }
 }
 
+// Numbers of a row's queries, keys and values.
+static inline long width_of(const Model& m) { return (m.query_heads + 2 * m.key_heads) * m.size; }
+
 // Queries and keys are turned, and the keys and values of the row's token kept.
 template <class S>
 static void keep(float* projected, const Row& row, const Layer& layer, const Pages& pages, const Model& m) {
@@ -92,7 +96,7 @@ static void keep(float* projected, const Row& row, const Layer& layer, const Pag
 template <int U, class T, class S>
 static void answer(const float* projected, const Row* rows, long first, int head, int query, int each, const Layer& layer,
                    const Pages& pages, const Model& m, float* scratch, long room, T* out) {
-    const long width = (m.query_heads + 2 * m.key_heads) * m.size, outs = m.query_heads * m.size;
+    const long width = width_of(m), outs = m.query_heads * m.size;
     const Heads heads{m.key_heads, m.query_heads / m.key_heads, m.size, m.window};
     float buffer[U][256], *found[U];
     const float* queries[U];
@@ -132,12 +136,31 @@ static inline bool follows(const Row& next, const Row& row) {
     return next.holder == row.holder && next.position == row.position + 1;
 }
 
+template <class S>
+static void keep_all(const Row* rows, long many, const Layer& layer, const Pages& pages, const Model& m, const Scratch& s) {
+#pragma omp for schedule(static)
+    for (long r = 0; r < many; ++r) keep<S>(s.projected + r * width_of(m), rows[r], layer, pages, m);
+}
+
+// What the last layer goes on with: its rows, and which of all rows they are, ascending.
+struct Read {
+    const int64_t* row;  // or none, where all are read
+    const Row* rows;
+    int64_t many;
+};
+
+static void move_up(const Read& read, const Model& m, const Scratch& s) {
+#pragma omp single
+    for (long r = 0; r < read.many; ++r) {
+        std::memmove(s.residual + r * m.hidden, s.residual + read.row[r] * m.hidden, m.hidden * sizeof(float));
+        std::memmove(s.projected + r * width_of(m), s.projected + read.row[r] * width_of(m), width_of(m) * sizeof(float));
+    }
+}
+
 template <class T, class S>
 static void attend_all(const Row* rows, long many, const Layer& layer, const Pages& pages, const Model& m, const Scratch& s) {
     const int queries = m.query_heads / m.key_heads, stride = queries == 1 ? 4 : queries == 2 ? 2 : 1;
-    const long width = (m.query_heads + 2 * m.key_heads) * m.size, blocks = (many + stride - 1) / stride;
-#pragma omp for schedule(static)
-    for (long r = 0; r < many; ++r) keep<S>(s.projected + r * width, rows[r], layer, pages, m);
+    const long blocks = (many + stride - 1) / stride;
     float* scratch = s.scores + omp_get_thread_num() * TOGETHER * s.room;
 #pragma omp for schedule(dynamic, 4)
     for (long task = 0; task < blocks * m.key_heads; ++task) {
@@ -190,13 +213,18 @@ static void embed(const Model& m, const Row* rows, long many, float* residual) {
 }
 
 template <class T, class S>
-static void run(const Model& m, const Pages& pages, const Row* rows, long many, const Scratch& s, float* out) {
+static void run(const Model& m, const Pages& pages, const Row* rows, long many, const Read& read, const Scratch& s, float* out) {
     T *factors = static_cast<T*>(s.factors), *inner = static_cast<T*>(s.inner);
     embed<S>(m, rows, many, s.residual);
     for (long l = 0; l < m.many_layers; ++l) {
         const Layer& layer = m.layers[l];
         normalise_all(s.residual, layer.norm_attention, many, m, factors);
         project(layer.query_key_value, factors, many, m.hidden, s.projected);
+        keep_all<S>(rows, many, layer, pages, m, s);
+        if (read.row && l + 1 == m.many_layers) {
+            move_up(read, m, s);
+            rows = read.rows, many = read.many;
+        }
         attend_all<T, S>(rows, many, layer, pages, m, s);
         add_projected(layer.attention_out, factors, many, m.query_heads * m.size, s.residual);
         normalise_all(s.residual, layer.norm_mlp, many, m, factors);
@@ -224,8 +252,10 @@ struct Factor<bf16> { typedef float type; };
 
 #define EXPORTED(S, name)                                                                                            \
     extern "C" void decode_##name(const Model* model, const Pages* pages, const Row* rows, int64_t many,             \
-                                  const Scratch* s, float* out, int threads) {                                       \
-        _Pragma("omp parallel num_threads(threads)") run<Factor<S>::type, S>(*model, *pages, rows, many, *s, out);   \
+                                  const int64_t* read, const Row* read_rows, int64_t many_read, const Scratch* s,    \
+                                  float* out, int threads) {                                                         \
+        _Pragma("omp parallel num_threads(threads)") run<Factor<S>::type, S>(*model, *pages, rows, many,             \
+                                                                             {read, read_rows, many_read}, *s, out); \
     }                                                                                                                \
     extern "C" void logits_##name(const Weights* w, const float* hidden, int64_t rows, int64_t inputs, void* factors, \
                                   float* logits, int threads) {                                                      \

@@ -1,6 +1,7 @@
 """A Llama-like model's layers over new tokens, in one call a token: see ``decoder.cpp``.
 
-Shapes: X new tokens, C hidden size, D head size, P positions, V vocabulary.
+Shapes: X new tokens, R of them that are read, C hidden size, D head size, P positions,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -118,21 +119,30 @@ class Decoder:
     def _empty(self, pages: int, *shape: int) -> Tensor:
         return torch.empty(pages, self._model.key_heads, *shape, dtype=self._dtype)
 
-    def hidden(self, rows: np.ndarray, table: np.ndarray) -> Tensor:
-        """Last hidden states [X, C] of new tokens, which are kept for those that come later.
+    def hidden(
+        self, rows: np.ndarray, table: np.ndarray, read_R: np.ndarray | None = None
+    ) -> Tensor:
+        """Last hidden states [R, C] of new tokens, which are all kept for those that come later.
 
         Args:
             rows: of ``ROW``; what follows one another in one prompt is best side by side.
             table: [holders, longest], int32: which pages are a holder's, in order.
+            read_R: which rows' states are asked for, ascending; all, where not said.
         """
         self._turn(int(rows["position"].max()) + 1)
-        out_XC = torch.empty(len(rows), self._model.hidden)
+        asked, read = rows, None
+        if read_R is not None:
+            read = np.ascontiguousarray(read_R, np.int64)
+            assert len(read) and read[0] >= 0 and read[-1] < len(rows) and (np.diff(read) > 0).all()
+            asked = rows[read]
+        out_RC = torch.empty(len(asked), self._model.hidden)
         pages = Pages(table.ctypes.data, table.shape[1])
-        kernel("decode", self._dtype, "pppnppi")(
+        kernel("decode", self._dtype, "pppnppnppi")(
             ctypes.byref(self._model), ctypes.byref(pages), rows.ctypes.data, len(rows),
-            ctypes.byref(self._scratch(rows)), address(out_XC), self._threads(len(rows)),
+            None if read is None else read.ctypes.data, asked.ctypes.data, len(asked),
+            ctypes.byref(self._scratch(rows)), address(out_RC), self._threads(len(rows)),
         )  # fmt: skip
-        return out_XC
+        return out_RC
 
     def logits(self, hidden_XC: Tensor) -> Tensor:
         """[X, V], in float32."""

@@ -161,7 +161,7 @@ def _time_pass(model: PreTrainedModel, role: Model, batch: MicroBatch, *, backwa
 
 
 def _backbone(model: PreTrainedModel, trees: TreeBatch) -> torch.Tensor:
-    return hidden_states(model, trees).flatten(0, 1)[trees.end_M].float()
+    return hidden_states(model, trees, trees.end_M).float()
 
 
 def _time_step(model: PreTrainedModel) -> float:

@@ -69,13 +69,22 @@ def peak_memory(work: Work, placement: Placement) -> Memory:
 def kept_bytes(
     shape: Shape, batch: MicroBatch, precision: Precision, *, on_this_cpu: bool
 ) -> float:
-    """What autograd keeps of a backbone: ``L (X (aD + bQ + cG + dI) + e pairs)``."""
+    """What autograd keeps of a backbone: ``L (X (aD + bQ + cG + dI) + e pairs)``.
+
+    Of a packed row kernels compute the last layer's half after attention, ``aD/2 + dI``, for
+    written tokens alone, of which attention's answers are kept once more.
+    """
     by_kernels = shape.by_kernels and on_this_cpu
     kept = KEPT_BY_KERNELS[precision] if by_kernels else KEPT[precision, shape.gated]
     normed = kept.normed if shape.query_norms else 0
     token = kept.hidden * shape.hidden_size + kept.inner * shape.intermediate_size
     token += (kept.query + normed) * shape.query_size + (kept.key + normed) * shape.key_size
-    return shape.layers * (token * batch.positions + kept.pair * batch.masked_pairs)
+    total = shape.layers * (token * batch.positions + kept.pair * batch.masked_pairs)
+    if not (by_kernels and batch.packed):
+        return total
+    half = kept.hidden / 2 * shape.hidden_size + kept.inner * shape.intermediate_size
+    answers = kept.query / 2 * shape.query_size
+    return total - half * (batch.positions - batch.written) + answers * batch.written
 
 
 def _standing(work: Work, placement: Placement) -> Iterator[Line]:

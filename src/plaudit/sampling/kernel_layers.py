@@ -49,7 +49,7 @@ class KernelLayers:
         rows["token"], rows["parent"] = np.concatenate(prompts), NOBODY
         rows["holder"] = np.repeat(holder_U, lengths)
         rows["position"] = np.concatenate([np.arange(n) for n in lengths])
-        return self._decoder.hidden(rows, self._table)[np.cumsum(lengths) - 1]
+        return self._decoder.hidden(rows, self._table, np.cumsum(lengths) - 1)
 
     def go_on(self, slot_B: np.ndarray, id_B: np.ndarray) -> Tensor:
         own_B, parent_B = self._tokens[slot_B], self._parent_S[slot_B]
