@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -50,6 +51,10 @@ def serve(
         server_header=False, proxy_headers=https, timeout_graceful_shutdown=10,
     )  # fmt: skip
     sys.setswitchinterval(_TURN_SECONDS)
+    # What stands from the start is not looked through again for garbage: everybody would wait for
+    # that, a tenth of a second every few.
+    gc.collect()
+    gc.freeze()
     # It ends what is under way first, and then raises what interrupted it.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[taken])
