@@ -15,13 +15,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 _FOLDER = Path(__file__).parent
 _FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-fno-math-errno",
+    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno",
 )  # fmt: skip
 SWITCH = "PLAUDIT_NATIVE"
 """Environment variable: 0 leaves everything to PyTorch."""
@@ -57,15 +58,32 @@ def _built(compiler: str) -> Path:
         # Processes that compile at the same time each write their own file, and the last stays.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             built = Path(folder, path.name)
-            _compile([compiler, *_FLAGS, *map(str, sources), "-o", str(built)])
+            _compile(compiler, sources, built)
             built.replace(path)
     return path
 
 
-def _compile(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+def _compile(compiler: str, sources: Sequence[Path], built: Path) -> None:
+    objects = [built.with_name(f"{source.stem}.o") for source in sources]
+    _run(
+        *(
+            [compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)]
+            for source, compiled in zip(sources, objects, strict=True)
+        )
+    )
+    _run([compiler, *_FLAGS, "-shared", *map(str, objects), "-o", str(built)])
+
+
+def _run(*commands: Sequence[str]) -> None:
+    """All at the same time."""
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+    said = [process.communicate()[1] for process in running]
+    for command, process, words in zip(commands, running, said, strict=True):
+        if process.returncode:
+            raise OSError(f"{command[0]} ended with {process.returncode}: {words[-2000:]}")
 
 
 def _cache() -> Path:

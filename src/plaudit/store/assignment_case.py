@@ -29,7 +29,7 @@ _GUIDELINE = (
     .limit(1)
     .scalar_subquery()
 )
-_begun, _other = assignment.alias("begun"), assignment.alias("other")
+_begun, _other, _away = assignment.alias("begun"), assignment.alias("other"), member.alias("away")
 _HAS_UNFINISHED = exist_unfinished(
     _begun,
     _begun.c.project == assignment.c.project,
@@ -65,6 +65,11 @@ _OTHERS = (
         _other.c.state == "judged",
         _other.c.turn == 0,
         judgment.c.body.is_not(None),
+        ~sa.exists().where(
+            _away.c.project == _other.c.project,
+            _away.c.rater == _other.c.rater,
+            _away.c.suspended_at.is_not(None),
+        ),
     )
     .scalar_subquery()
 )
@@ -100,5 +105,5 @@ def case(connection: Connection, id: str) -> AnyRow | None:
 
 def other_bodies(row: AnyRow) -> list[str]:
     """Of a case, the judgments that the item's other assignments stand by, as JSON; repeats do not
-    count."""
+    count, nor do suspended raters."""
     return row.others.split(_BETWEEN_BODIES) if row.others else []

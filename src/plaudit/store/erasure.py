@@ -78,10 +78,15 @@ def _projects_of(connection: Connection, rater: str) -> list[str]:
 
 
 def _reopen_items(connection: Connection, rater: str) -> None:
-    """Items that lose a vote want another."""
-    vote, item = schema.vote, schema.item
+    """Items that lose a vote want another; where the rater is suspended they have lost it."""
+    vote, item, member = schema.vote, schema.item, schema.member
+    suspended = select(member.c.project).where(
+        member.c.rater == rater, member.c.suspended_at.is_not(None)
+    )
     rows = connection.execute(
-        select(vote.c.project, vote.c.item, vote.c.facts).where(vote.c.rater == rater)
+        select(vote.c.project, vote.c.item, vote.c.facts).where(
+            vote.c.rater == rater, vote.c.project.not_in(suspended)
+        )
     )
     votes = [(row.project, row.item, read_vote(row.facts)) for row in rows]
     lost = {(of, id) for of, id, v in votes if "judgments" in v.measures and not v.is_repeat}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, inspect, select
 
 from plaudit.store import schema
+from plaudit.store.assignment_queue import count_rater
 
 Migration = Callable[[Connection], None]
 
@@ -29,7 +30,19 @@ def _index_open_leases_alone(connection: Connection) -> None:
     schema.LEASES.create(connection)
 
 
-MIGRATIONS: dict[int, Migration] = {2: _add_tallies, 3: _index_open_leases_alone}
+def _leave_out_suspended(connection: Connection) -> None:
+    """Their votes were counted with the others' up to then."""
+    member = schema.member
+    suspended = select(member.c.project, member.c.rater).where(member.c.suspended_at.is_not(None))
+    for project, rater in connection.execute(suspended).all():
+        count_rater(connection, project, rater, -1)
+
+
+MIGRATIONS: dict[int, Migration] = {
+    2: _add_tallies,
+    3: _index_open_leases_alone,
+    4: _leave_out_suspended,
+}
 """By the version they lead to; a new store is made at the newest, without them."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
 
+from plaudit.store.assignment_queue import count_rater
 from plaudit.store.events import record_event_in
 from plaudit.store.opening import Store
 from plaudit.store.schema import member, project, rater
@@ -134,23 +135,29 @@ def set_role(store: Store, project_id: str, rater_id: str, role: str, by: str) -
 def suspend(store: Store, project_id: str, rater_id: str, now: float, by: str, reason: str) -> None:
     """Leave a member's judgments out, and give them nothing to judge, until they are resumed.
 
+    Items that lose a vote by it want another.
+
     Raises:
         ValueError: no such member, or it would leave the project without a lead.
     """
-    with store.writing() as connection:
+    with store.appending() as connection:
         _expect_another_lead(connection, project_id, rater_id)
+        if not _is_suspended(connection, project_id, rater_id):
+            count_rater(connection, project_id, rater_id, -1)
         _change(connection, project_id, rater_id, {"suspended_at": now})
         detail = {"rater": rater_id, "reason": reason}
         record_event_in(connection, project_id, by, "suspended", detail)
 
 
 def resume(store: Store, project_id: str, rater_id: str, by: str, reason: str = "") -> None:
-    """Take a suspension back.
+    """Take a suspension back; the member's votes count again.
 
     Raises:
         ValueError: no such member.
     """
-    with store.writing() as connection:
+    with store.appending() as connection:
+        if _is_suspended(connection, project_id, rater_id):
+            count_rater(connection, project_id, rater_id, 1)
         _change(connection, project_id, rater_id, {"suspended_at": None})
         detail = {"rater": rater_id, "reason": reason}
         record_event_in(connection, project_id, by, "resumed", detail)
@@ -209,6 +216,12 @@ def _change(connection: Connection, project_id: str, rater_id: str, values: dict
     here = (member.c.project == project_id, member.c.rater == rater_id)
     if connection.execute(update(member).where(*here).values(**values)).rowcount == 0:
         raise ValueError(f"rater {rater_id!r} is no member of project {project_id!r}")
+
+
+def _is_suspended(connection: Connection, project_id: str, rater_id: str) -> bool:
+    here = (member.c.project == project_id, member.c.rater == rater_id)
+    since = connection.execute(select(member.c.suspended_at).where(*here)).scalar()
+    return since is not None
 
 
 def _expect_another_lead(connection: Connection, project_id: str, rater_id: str) -> None:

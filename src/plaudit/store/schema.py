@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 3
+VERSION = 4
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -60,7 +60,7 @@ item = Table(
     Column("sha256", String(64), nullable=False),
     Column("is_gold", Boolean, nullable=False, default=False),
     Column("target_votes", Integer, nullable=False),  # rises where votes disagree
-    Column("votes", Integer, nullable=False, default=0),  # that stand, without skips
+    Column("votes", Integer, nullable=False, default=0),  # that stand, without skips and suspended
     Column("is_open", Boolean, nullable=False, default=True),  # wants more votes
     Column("disagreement", Float, nullable=False, default=0.0),  # 0 all alike, to 1; a tally
     UniqueConstraint("project", "id"),

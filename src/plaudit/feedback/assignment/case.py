@@ -37,6 +37,11 @@ class Case:
         return self.project.question(self.item.question)
 
     @property
+    def gives_a_vote(self) -> bool:
+        """A repeat gives none, nor does who was suspended meanwhile."""
+        return not self.row.turn and self.row.suspended_at is None
+
+    @property
     def shown(self) -> tuple[int, ...]:
         return table.shown_of(self.row)
 

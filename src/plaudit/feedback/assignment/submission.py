@@ -181,7 +181,7 @@ def _record(case: Case, judgment: Judgment) -> Receipt:
     changes.close(connection, row.id, "skipped" if is_skip else "judged", judgment.id, case.at)
     if row.has_draft:
         changes.forget_draft(connection, row.id)
-    if not is_skip and not row.turn:
+    if not is_skip and case.gives_a_vote:
         count_votes(case, row.votes + 1, judgment.answer)
     return receipt
 
@@ -199,7 +199,7 @@ def _reopen(case: Case, draft: str | None) -> None:
     changes.reopen(connection, row.id, case.at, case.at + case.project.lease_seconds)
     if draft is not None:
         changes.put_draft(connection, row.id, draft, case.at)
-    if row.state == "judged" and not row.turn:
+    if row.state == "judged" and case.gives_a_vote:
         count_votes(case, row.votes - 1)
     detail = {"judgment": row.judgment}
     record_event_in(connection, case.project.id, row.rater, "undone", detail)
