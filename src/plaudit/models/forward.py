@@ -59,7 +59,10 @@ def hidden_states(model: PreTrainedModel, batch: TreeBatch, read_R: Tensor) -> T
         inputs["attention_mask"] = layer_masks(model, lambda w: attention_mask(batch, window=w))
         inputs["position_ids"] = batch.position_BT
     states_BTD = model.base_model(**inputs).last_hidden_state
-    return states_BTD[0] if reads else states_BTD.flatten(0, 1).index_select(0, read_R)
+    if not reads:
+        return states_BTD.flatten(0, 1).index_select(0, read_R)
+    assert states_BTD.shape[1] == len(read_R), "the last layer answers for what is read"
+    return states_BTD[0]
 
 
 def layer_masks(
