@@ -2,7 +2,8 @@
 
     python benchmarks/peak.py [cpu|cuda [float32|bfloat16 ...]]
 
-Prints one line of JSON: TFLOP/s by precision, the best of several sizes and tries.
+Prints one line of JSON: TFLOP/s by precision, the best of several sizes and tries. On a processor
+without products of bfloat16 its peak is that of float32, by which Plaudit computes it there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def main() -> None:
 
 
 def tflop_per_s(dtype: torch.dtype, device: str = "cpu") -> float:
+    if device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        dtype = torch.float32
     return max(_best(size, dtype, device) for size in SIZES[device])
 
 

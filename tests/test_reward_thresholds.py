@@ -73,7 +73,7 @@ def test_what_is_learned_is_the_likeliest(comparison):
 
 def test_a_level_that_nobody_gave_keeps_its_place():
     objective = replace(LEARNED, comparison="none", learned=("thresholds.ratings",))
-    learner, roles = learner_of(objective, 400, schedule="constant", learning_rate=0.5)
+    learner, roles = learner_of(objective, 400, learning_rate=0.5)
     trees = weighed(twins([1.0], (0.5, 0.0, 0.5)))
     for _ in range(400):
         metrics = learner.update(trees, objective)
