@@ -28,7 +28,7 @@ def use_float32_products(model: nn.Module) -> None:
     """Have the model's linear layers compute bfloat16 on a CPU by products of float32."""
     for module in model.modules():
         if type(module) is nn.Linear:
-            module.forward = partial(_forward, module)
+            vars(module)["forward"] = partial(_forward, module)
 
 
 def _forward(module: nn.Linear, x: Tensor) -> Tensor:
