@@ -174,6 +174,12 @@ def test_cards_show_who_presses_left():
     assert ann.gold is None and ann.median_seconds is None
 
 
+def test_who_only_tied_has_a_card():
+    (card,) = rater_cards([item()], [prefers(item(), "r", 0)])
+    assert card.ties is not None and (card.ties.point, card.judgments) == (1.0, 1)
+    assert card.left is None and card.skill is None and card.reasons == ()
+
+
 def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     log = logged(tmp_path, *voted(60))

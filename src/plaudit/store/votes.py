@@ -130,13 +130,19 @@ def nominal(kind: str, label: str) -> str:
 
 
 def is_right(answer: Any, gold: Any) -> bool:
-    """Whether an answer says what the gold one does; of a comparison, without its strength."""
+    """Whether an answer says all that the gold one does; of a comparison, without its strength, and
+    of steps, up to the first wrong one: raters may be told to stop there."""
     if answer.kind != gold.kind:
         return False
-    said, expected = _answer_labels(answer), _answer_labels(gold)
-    return [nominal(answer.kind, label) for label in said if label is not None] == [
-        nominal(gold.kind, label) for label in expected if label is not None
-    ]
+    said, expected = list(_answer_labels(answer)), list(_answer_labels(gold))
+    if len(said) != len(expected):
+        return False
+    end = expected.index("wrong") + 1 if gold.kind == "steps" and "wrong" in expected else None
+    return all(
+        label is not None and nominal(answer.kind, label) == nominal(gold.kind, right)
+        for label, right in zip(said[:end], expected[:end], strict=True)
+        if right is not None
+    )
 
 
 def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
@@ -224,7 +230,8 @@ def _answer_labels(answer: Any) -> Sequence[str | None]:
         case Labelled():
             return [answer.label]
         case Ranked():
-            return [str(rank) for rank in answer.ranks]
+            order = sorted(set(answer.ranks))  # 1, 1, 3 is the order that 1, 1, 2 is
+            return [str(order.index(rank) + 1) for rank in answer.ranks]
         case Rated():
             return [None if value is None else f"{value:g}" for value in answer.values]
         case Stepped():
