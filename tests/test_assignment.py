@@ -211,6 +211,14 @@ def test_a_lease_counts_as_taken_until_it_runs_out(tmp_path: Path):
     assert held.leased_until == 160.0
 
 
+def test_a_lapsed_lease_of_gold_is_renewed_as_any_other(tmp_path: Path):
+    config = project(gold={"onboarding": 1}, lease_seconds=60)
+    gold = pair("g", gold=Pairwise(strength=-1))
+    store = made(tmp_path, config, [gold, pair("a")], ["ann"])
+    held = given(store, "ann", now=100.0)
+    assert held.item.id == "g" and given(store, "ann", now=300.0).id == held.id
+
+
 def test_a_lapsed_lease_is_renewed_while_the_place_is_free(tmp_path: Path):
     config = project(overlap={"votes": 1}, lease_seconds=60)
     store = made(tmp_path, config, pairs(2), ["ann"])

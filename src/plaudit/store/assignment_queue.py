@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from plaudit.judgments import Item, written_json
 from plaudit.store.prepared import AnyRow, Prepared
 from plaudit.store.schema import assignment, item
+from plaudit.store.settled import is_settled
 
 GOLD_INDEX = sa.Index(
     "item_gold",
@@ -156,14 +157,25 @@ def first_gold(connection: Connection, project: str, rater: str, stratum: str) -
 
 _HAS_ROOM = Prepared(
     select(
-        (item.c.is_open == sa.true()) & (item.c.votes + _leases(item) < item.c.target_votes)
+        sa.or_(
+            item.c.is_gold,
+            sa.and_(item.c.is_open, item.c.votes + _leases(item) < item.c.target_votes),
+        )
     ).where(item.c.number == bindparam("item"))
 )
 
 
 def has_room(connection: Connection, item: int, now: float) -> bool:
-    """Whether the item wants another vote that nobody is at."""
+    """Whether the item wants another vote that nobody is at; gold is there for everybody."""
     return bool(_HAS_ROOM.scalar(connection, item=item, now=now))
+
+
+_SETTLED = Prepared(select(item.c.number).where(item.c.number == bindparam("item"), is_settled()))
+
+
+def is_settled_item(connection: Connection, item: int) -> bool:
+    """Whether an adjudicator has answered it, so that it asks for no more votes."""
+    return _SETTLED.first(connection, item=item) is not None
 
 
 _SET_VOTES = Prepared(
@@ -205,12 +217,13 @@ def count_rater(connection: Connection, project: str, rater: str, by: int) -> No
 def set_targets(connection: Connection, project: str, by_stratum: Mapping[str, int]) -> None:
     """How many votes the items of each stratum get: fewer for those without any yet, more for all.
 
-    Gold is given out by other rules, and never stands in the queue.
+    Gold is given out by other rules, and never stands in the queue; neither does what was settled.
     """
     for stratum, wanted in by_stratum.items():
         of_stratum = (item.c.project == project, item.c.stratum == stratum)
         outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
-        wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
+        is_free = sa.or_(item.c.is_open, sa.not_(is_settled()))
+        wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold), is_free)
         connection.execute(
             item.update()
             .where(*of_stratum, outdated)

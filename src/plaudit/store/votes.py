@@ -29,6 +29,7 @@ from plaudit.judgments import (
 BINS_PER_OCTAVE = 4
 _SHORTEST_SECONDS = 0.125
 _SECONDS_A_DAY = 86_400
+_SETTLES = "adjudicators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Vote:
     """What it adds to its rater's tally, whatever others say."""
     labels: dict[str, str]
     """By unit: the answer, or a candidate or step of it, or of one criterion: ``helpful/1``."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is one of the votes that its item wants: skips, repeats and what settles an
+        item are not."""
+        return "judgments" in self.measures and not self.is_repeat and self.panel != _SETTLES
 
 
 class RaterCell(NamedTuple):
@@ -87,7 +94,7 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
 def _panel(judgment: Judgment) -> str:
     """Who settles an item has seen the others' votes, and is compared with none of them."""
     if ADJUDICATED in judgment.flags:
-        return "adjudicators"
+        return _SETTLES
     return "machines" if judgment.rater.kind in ("judge", "rule") else "people"
 
 
