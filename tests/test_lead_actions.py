@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from plaudit.records import Message, ToolCall
 from plaudit.store import (
     add_items,
     find,
+    get_item,
     items,
     read,
     record_export,
@@ -149,6 +151,19 @@ def test_adjudicators_learn_neither_names_nor_who_wrote_what(world: World) -> No
     assert "The rater" in of_lead.text and "The rater" not in of_adjudicator.text
     for answer in (of_adjudicator, of_lead, world.api("lead").get(f"{P}/items")):
         assert not any(source in answer.text for source in (*SOURCES, "secret-7b"))
+
+
+def test_an_adjudicator_sees_the_calls_of_a_candidate(world: World) -> None:
+    call = ToolCall(name="order", arguments={"drink": "latte"})
+    turns = (Message(role="assistant", tool_calls=(call,)), Message(role="tool", content="ok"))
+    made = pair(77)
+    called = made.candidates[0].model_copy(update={"content": turns})
+    made = made.model_copy(update={"candidates": (called, made.candidates[1])})
+    add_items(world.store, "coffee", [made], 2)
+    stored = get_item(world.store, "coffee", made.id)
+    assert stored is not None
+    shown = world.api("adjudicator").get(f"{P}/items/{stored.number}").json()["candidates"][0]
+    assert [turn["content"] for turn in shown] == ['order({"drink": "latte"})', "ok"]
 
 
 def test_a_new_guideline_is_a_new_version(world: World) -> None:

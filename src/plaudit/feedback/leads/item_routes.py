@@ -20,7 +20,9 @@ from plaudit.feedback.projects.project import Project, project_of
 from plaudit.feedback.protection.fields import STRICT, record_of
 from plaudit.feedback.protection.refusals import refusals, refused_as
 from plaudit.feedback.protection.security import Signed, require
+from plaudit.feedback.rating.rendering import plain_call
 from plaudit.judgments import Answer, Item
+from plaudit.records import Message
 from plaudit.store import Store, StoredItem, catch_up, get_project, people, stored_item
 from plaudit.store.people import reaches
 from plaudit.store.schema import item as table
@@ -215,8 +217,12 @@ def _excerpt(item: Item) -> str:
 def _turns(text: Any) -> list[Turn]:
     if isinstance(text, str):
         return [Turn(role="", content=text)]
-    turns = [Turn(role=turn.role, content=turn.content) for turn in text]
+    turns = [Turn(role=turn.role, content=_said_and_called(turn)) for turn in text]
     return turns or [Turn(role="", content="")]
+
+
+def _said_and_called(turn: Message) -> str:
+    return "\n".join(filter(None, [turn.content, *map(plain_call, turn.tool_calls)]))
 
 
 def _said(said: Said, member: people.Member | None, with_names: bool) -> SaidOnce:
