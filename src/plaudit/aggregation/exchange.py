@@ -102,12 +102,14 @@ def take_judgments(
     choices: ChoiceMap | None = None,
     target_votes: int = 1,
     with_names: bool = False,
+    by: str = "import",
 ) -> Taken:
     """Add a file's items and judgments to a project; a file added twice is there once.
 
     Args:
         target_votes: how many judgments each new item is to have, those of the file among them.
         with_names: keep raters' names, where the source has them, in the table of raters.
+        by: who asked for it, for the log of events.
 
     Raises:
         ValueError: there is no such project, or the file cannot be read; with file and line.
@@ -128,7 +130,7 @@ def take_judgments(
     def also(connection: Connection) -> None:
         _record_raters(connection, project, judgments, _names(entries) if with_names else {})
         _count_votes(connection, project, {judgment.item for judgment in judgments})
-        record_event_in(connection, project, "import", "imported", detail)
+        record_event_in(connection, project, by, "imported", detail)
 
     receipts = append(store, judgments, also)
     return Taken(
@@ -275,7 +277,7 @@ def _is_vote(judgment: Judgment) -> bool:
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:
     if not whole:
-        yield from standing(store, project)
+        yield from standing(store, project, last_seq=last_seq)
         return
     for logged in read(store, project):
         if logged.judgment is not None and logged.seq <= last_seq:

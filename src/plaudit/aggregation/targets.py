@@ -32,6 +32,7 @@ from plaudit.aggregation.votes import (
     step_ballot,
 )
 from plaudit.formats import conversation_key
+from plaudit.formats.messages import alike
 from plaudit.judgments import Answer, Item, Judgment, Labelled, Pairwise, Written
 from plaudit.records import (
     Demonstration,
@@ -197,9 +198,13 @@ def _written(items: Sequence[Item], votes: Iterable[Judgment]) -> defaultdict[st
 
 
 def _judged(item: Item, preferences: Sequence[Preference], rated: Iterable[Rating01]) -> Judged:
+    asked, said = alike(item.prompt, [candidate.content for candidate in item.candidates])
     return Judged(
-        prompt=prompt_of(item),
-        responses=tuple(Response(content=c.content, source=c.source) for c in item.candidates),
+        prompt=prompt_of(item).model_copy(update={"content": asked}),
+        responses=tuple(
+            Response(content=content, source=candidate.source)
+            for candidate, content in zip(item.candidates, said, strict=True)
+        ),
         preferences=tuple(preferences),
         ratings=tuple(Rating(response=r.candidate, value=r.value, weight=r.weight) for r in rated),
     )

@@ -83,7 +83,8 @@ def _items_by_votes(connection: Connection, project: str) -> Iterator[tuple[bool
     the queue alone."""
     kinds = (item.c.is_open, item.c.stratum, item.c.votes)
     rows = select(*kinds, func.count()).where(item.c.project == project).group_by(*kinds)
-    return ((bool(is_open), *kind) for is_open, *kind in connection.execute(rows))
+    found = connection.execute(rows)
+    return ((bool(is_open), stratum, votes, many) for is_open, stratum, votes, many in found)
 
 
 def _done(store: Store, project: str) -> tuple[int, int]:
