@@ -35,6 +35,12 @@ _HEAD = 64
 # Of these last assignments the one furthest down the queue says where that is.
 
 
+ARENA_STRATUM = "arena"
+"""Of the items that raters make by asking a served model."""
+# Who asked has the item before it could stand in the queue; where one vote is wanted, it is theirs.
+_FOR_ALL = sa.or_(item.c.stratum != ARENA_STRATUM, item.c.target_votes > 1)
+
+
 def make_indexes(connection: Connection) -> None:
     """The indexes that assignment needs beside those of the tables; those that are there stay."""
     for index in (GOLD_INDEX, STRATUM_INDEX):
@@ -45,7 +51,12 @@ def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.S
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
-        .where(item.c.project == bindparam("project"), item.c.is_open == sa.true(), *conditions)
+        .where(
+            item.c.project == bindparam("project"),
+            item.c.is_open == sa.true(),
+            _FOR_ALL,
+            *conditions,
+        )
         .order_by(item.c.priority.desc(), item.c.votes.desc(), item.c.number)
     )
     found = (queued.limit(head) if head else queued).subquery("queued")

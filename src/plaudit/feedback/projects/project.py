@@ -16,13 +16,11 @@ from pydantic import Field, model_validator
 from plaudit.config import Config, make_config, read_yaml
 from plaudit.feedback.projects.questions import Question, check_unlike
 from plaudit.feedback.projects.suspension_rule import SuspensionRule
+from plaudit.store.assignment_queue import ARENA_STRATUM
 
 SkipReason = Literal[
     "unclear", "harmful", "personal_data", "wrong_language", "identical", "needs_expert", "other"
 ]
-
-ARENA_STRATUM = "arena"
-"""Of the items that raters make by asking a served model."""
 
 
 class Guidelines(Config):
