@@ -195,10 +195,11 @@ def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
     assert "1.00 (0.94-1.00)" in left and "accuracy, left" in left
     with pytest.raises(ValueError, match="wisdom: no such consensus; choose auto"):
         consensus(log, method="wisdom")
-    few = logged(tmp_path, [item("a"), item("b")], [prefers(item("b"), "r", 2)], project="few")
-    consensus(few, project="few")
+    (tmp_path / "few").mkdir()
+    few = logged(tmp_path / "few", [item("a"), item("b")], [prefers(item("b"), "r", 2)])
+    consensus(few)
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "few: 1 votes of 1 raters on 1 pairs, by majority"
+    assert told[0] == "p: 1 votes of 1 raters on 1 pairs, by majority"
     assert [line.split()[0] for line in told[2:]] == ["b"], "a has no votes yet"
     written = logged(tmp_path, [item("w")], [], project="q")
     with pytest.raises(ValueError, match="no comparisons or rankings in project q"):
