@@ -16,6 +16,7 @@ from plaudit.feedback.assignment.giving import (
 )
 from plaudit.feedback.assignment.policy import BLOCK, order_shown, repeat_serials
 from plaudit.feedback.assignment.submission import skip
+from plaudit.feedback.rating.arena import put_before
 from plaudit.judgments import Item, Pairwise
 from plaudit.store import Store, Writer, assignment_case, get_item, schema, standing, verify
 from plaudit.store import assignment_queue as queue
@@ -209,6 +210,32 @@ def test_a_lease_counts_as_taken_until_it_runs_out(tmp_path: Path):
     assert given(store, "bob", now=161.0).item.id == "a"
     assert next_assignment(store, "p", "ann", now=162.0) is None
     assert held.leased_until == 160.0
+
+
+def test_what_somebody_asked_in_the_arena_is_theirs_alone(tmp_path: Path):
+    config = project(lease_seconds=60, overlap={"votes": 2})
+    store = made(tmp_path, config, [], ["ann", "bob"])
+    held = put_before(store, config, "ann", pair("asked", stratum="arena"))
+    later = held.leased_until + 100
+    assert next_assignment(store, "p", "bob", later) is None
+    assert given(store, "ann", later).id == held.id
+
+
+def test_what_somebody_asked_gets_the_votes_its_stratum_is_named_for(tmp_path: Path):
+    config = project(overlap={"votes": 1, "by_stratum": {"arena": 2}})
+    store = made(tmp_path, config, [], ["ann", "bob"])
+    held = put_before(store, config, "ann", pair("asked", stratum="arena"))
+    with Writer(store) as writer:
+        judge(writer, held, "ann")
+    assert given(store, "bob").item.id == "asked"
+
+
+def test_a_lapsed_lease_of_gold_is_renewed_as_any_other(tmp_path: Path):
+    config = project(gold={"onboarding": 1}, lease_seconds=60)
+    gold = pair("g", gold=Pairwise(strength=-1))
+    store = made(tmp_path, config, [gold, pair("a")], ["ann"])
+    held = given(store, "ann", now=100.0)
+    assert held.item.id == "g" and given(store, "ann", now=300.0).id == held.id
 
 
 def test_a_lapsed_lease_is_renewed_while_the_place_is_free(tmp_path: Path):

@@ -12,7 +12,15 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Skipped, Withdrawn
-from plaudit.store import put_guideline, read, standing, verify
+from plaudit.store import (
+    add_items,
+    get_project,
+    put_guideline,
+    put_project,
+    read,
+    standing,
+    verify,
+)
 from tests.judging import PAIRWISE, SECRET_MODEL, TOOL_PROMPT, Judging, judging, pair, served
 from tests.served_model import served_model
 
@@ -311,6 +319,44 @@ def test_every_kind_of_task_once(page: Page, tmp_path: Path) -> None:
     assert attack["tactic"] == "encoding"
     coarse = found["coarse"]
     assert coarse.answer.model_dump()["strength"] == (1 if coarse.shown == (0, 1) else -1)
+
+
+def test_an_item_without_candidates_is_marked_as_a_whole(page: Page, tmp_path: Path) -> None:
+    question = {
+        "name": "label", "kind": "label", "labels": ["safe", "unsafe"],
+        "criteria": [{"name": "clear"}],
+    }  # fmt: skip
+    judged = judging(tmp_path, [of("label")], questions=[question])
+    with served(judged) as url:
+        sign_in(page, url, judged)
+        press(page, "1", "Enter")
+        expect(page.locator(".said")).to_contain_text("Clear: give every answer a mark")
+        press(page, "ArrowDown", "4")
+        submit(page)
+    (kept,) = log_of(judged)
+    assert kept.criteria == {"clear": (4.0,)}
+
+
+def test_a_question_that_came_while_the_page_was_open_is_asked(page: Page, tmp_path: Path) -> None:
+    coarse, mark = QUESTIONS[-1], QUESTIONS[1]
+    judged = judging(tmp_path, [of("coarse", "leaf", "drink")], questions=[coarse])
+    stored = get_project(judged.store, judged.project)
+    assert stored is not None
+    before = json.loads(stored.config)
+    with served(judged) as url:
+        sign_in(page, url, judged)
+        put_project(
+            judged.store, judged.project, json.dumps({**before, "questions": [coarse, mark]})
+        )
+        add_items(judged.store, judged.project, [of("mark", "leaf", "drink")], 1)
+        press(page, "2")
+        submit(page)
+        expect(page.locator("h1")).to_have_text("How good is each response?")
+        press(page, "7", "x")
+        put_project(judged.store, judged.project, stored.config)
+        add_items(judged.store, judged.project, [of("order", "leaf", "drink")], 1)
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("no longer asks (mark)")
 
 
 def test_an_answer_waits_for_the_connection_and_arrives_once(page: Page, tmp_path: Path) -> None:

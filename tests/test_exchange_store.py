@@ -14,12 +14,15 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from plaudit.aggregation import exchange
 from plaudit.aggregation.exchange import Making, give_judgments, pseudonym, take_judgments
+from plaudit.aggregation.logs import read_standing
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.formats import load_demonstrations, load_judged, load_stepped
-from plaudit.judgments import Pairwise
+from plaudit.judgments import Pairwise, Rater
 from plaudit.store import (
     Store,
+    StoredItem,
     append,
     get_item,
     get_project,
@@ -274,3 +277,29 @@ def test_the_commands(store: Store, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "2 rows of 2 judgments, up to number 2 of the log" in found.output
     assert "not in the file: " in found.output and "strength (1)" in found.output
+
+
+def test_an_export_holds_no_more_than_the_log_did_when_it_began(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_judgments(store, "p", file(tmp_path, ukp("a1")))
+    (first,) = standing(store, "p")
+    real = exchange.items
+
+    def slowly(opened: Store, project: str) -> Iterator[StoredItem]:
+        yield from real(opened, project)
+        append(store, [first.model_copy(update={"id": "late", "rater": Rater(id="late")})])
+
+    monkeypatch.setattr(exchange, "items", slowly)
+    given = give_judgments(store, "p", tmp_path / "out.json", format="ukp_convarg")
+    assert (given.last_seq, given.judgments) == (1, 1)
+
+
+def test_a_folder_with_a_log_that_is_in_use_is_read_whole(store: Store, tmp_path: Path) -> None:
+    take_judgments(store, "p", file(tmp_path, ukp("a1", "a2")))
+    store.close()
+    (tmp_path / "log.db").rename(tmp_path / "judgments.db")
+    with closing(open_store(tmp_path / "judgments.db")) as used:
+        (first, _) = standing(used, "p")
+        append(used, [first.model_copy(update={"id": "latest", "rater": Rater(id="r")})])
+        assert len(read_standing(str(tmp_path)).judgments) == 3

@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from plaudit.records import Message, ToolCall
 from plaudit.store import (
     add_items,
+    events,
     find,
+    get_item,
     items,
+    put_project,
     read,
     record_export,
     record_model,
     standing,
     verify,
 )
-from tests.lead_app import SOURCES, World, made_world
+from tests.lead_app import CONFIG, SOURCES, World, made_world
 from tests.lead_votes import one_vote, pair
 
 P = "/api/projects/coffee"
@@ -151,6 +155,19 @@ def test_adjudicators_learn_neither_names_nor_who_wrote_what(world: World) -> No
         assert not any(source in answer.text for source in (*SOURCES, "secret-7b"))
 
 
+def test_an_adjudicator_sees_the_calls_of_a_candidate(world: World) -> None:
+    call = ToolCall(name="order", arguments={"drink": "latte"})
+    turns = (Message(role="assistant", tool_calls=(call,)), Message(role="tool", content="ok"))
+    made = pair(77)
+    called = made.candidates[0].model_copy(update={"content": turns})
+    made = made.model_copy(update={"candidates": (called, made.candidates[1])})
+    add_items(world.store, "coffee", [made], 2)
+    stored = get_item(world.store, "coffee", made.id)
+    assert stored is not None
+    shown = world.api("adjudicator").get(f"{P}/items/{stored.number}").json()["candidates"][0]
+    assert [turn["content"] for turn in shown] == ['order({"drink": "latte"})', "ok"]
+
+
 def test_a_new_guideline_is_a_new_version(world: World) -> None:
     lead = world.api("lead")
     made = lead.post(f"{P}/guidelines", json={"version": "2", "text": "Be *kind*."})
@@ -263,6 +280,8 @@ def test_what_is_exported_can_be_imported_elsewhere(world: World, tmp_path) -> N
             taken = elsewhere.api("lead").post(f"{P}/import", content=given.content)
             assert taken.status_code == 200, taken.text
             assert taken.json()["new_judgments"] == new
+        told = list(events(elsewhere.store, "coffee", "imported"))
+        assert [event.rater for event in told] == [elsewhere.ids["lead"]] * 2
     kinds = [event["kind"] for event in world.api("lead").get(f"{P}/events").json()]
     assert kinds[0] == "exported"
 
@@ -272,6 +291,26 @@ def test_training_targets_are_exported(world: World, format: str, targets: str) 
     world.api("adjudicator").post(f"{P}/adjudications", json=settlement(world))
     given = world.api("lead").get(f"{P}/export?format={format}&targets={targets}")
     assert given.status_code == 200 and json.loads(given.content.splitlines()[0])
+
+
+def test_marks_go_out_on_the_scale_of_their_question(world: World) -> None:
+    mark = {"name": "mark", "kind": "rating", "scale": [1, 5]}
+    put_project(world.store, "coffee", json.dumps(CONFIG | {"questions": [mark]}))
+    made = pair(78).model_copy(update={"question": "mark"})
+    add_items(world.store, "coffee", [made], 2)
+    stored = get_item(world.store, "coffee", made.id)
+    assert stored is not None
+    answer = {"kind": "rating", "values": [1, 4]}
+    body = {"item": stored.number, "judgment": {"id": "m", "answer": answer}}
+    settled = world.api("adjudicator").post(f"{P}/adjudications", json=body)
+    assert settled.status_code == 200, settled.text
+    address = f"{P}/export?format=unpaired&targets=soft"
+    rows = world.api("lead").get(address).content.splitlines()
+    assert [json.loads(row)["label"] for row in rows] == [False, True]
+    other = {"name": "other", "kind": "rating", "scale": [0, 10]}
+    put_project(world.store, "coffee", json.dumps(CONFIG | {"questions": [mark, other]}))
+    refused = world.api("lead").get(address)
+    assert refused.status_code == 422 and "several scales" in refused.json()["error"]
 
 
 def test_an_export_of_no_known_format_is_refused(world: World) -> None:

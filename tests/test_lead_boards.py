@@ -7,15 +7,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from plaudit.feedback.leads.dashboards import agreement_of
+from plaudit.feedback.leads.dashboards_cost import cost_board
 from plaudit.feedback.leads.suspension import suspend_doubtful
 from plaudit.feedback.projects.suspension_rule import SuspensionRule
 from plaudit.statistics.patterns import patterns
 from plaudit.store import add_items, events, people, put_project, standing
+from tests.collecting import made, project
+from tests.collecting import pair as pair_of
 from tests.lead_app import CONFIG, World, made_world
 from tests.lead_votes import RATERS, filled, names_of, one_vote, pair
 
@@ -172,7 +176,8 @@ def test_a_board_is_made_once_until_something_changes(found, monkeypatch) -> Non
 @pytest.mark.parametrize(
     ("counts", "why"),
     [([[1, 0], [0, 1]], "Nothing has two votes"), ([[2, 0]] * 5, "Fewer than 10"),
-     ([[2, 0]] * 20, "All votes are alike")],
+     ([[2, 0]] * 20, "All votes are alike"),
+     ([[2, 0]] * 29 + [[1, 1]], "Nearly all votes are alike")],
 )  # fmt: skip
 def test_where_there_is_no_alpha_it_says_why(counts, why: str) -> None:
     said = agreement_of(patterns(counts), "nominal", [0.0, 1.0], 100)
@@ -231,3 +236,9 @@ def test_the_rule_is_applied_while_raters_work(tmp_path) -> None:
             time.sleep(0.05)
         (*_, event) = events(world.store, "coffee", "suspended")
         assert event.rater == "rule" and "gold items right" in event.detail["reason"]
+
+
+def test_what_is_left_to_do_goes_by_the_stratum(tmp_path: Path) -> None:
+    config = project(overlap={"votes": 1, "by_stratum": {"hard": 5}})
+    store = made(tmp_path, config, [pair_of("a", stratum="hard"), pair_of("b")])
+    assert cost_board(store, config).votes_left == 6

@@ -237,6 +237,18 @@ def test_more_votes_may_be_asked_for_later(tmp_path: Path):
     ]
 
 
+def test_a_file_that_is_refused_changes_no_question_of_raters_at_work(tmp_path: Path):
+    store = open_store(tmp_path / "x.db")
+    row = {"id": "a", "prompt": "q", "candidates": [{"content": "x"}, {"content": "y"}]}
+    write(tmp_path / "data.jsonl", [row])
+    set_up(store, written(tmp_path, items=[{"dataset": "data.jsonl"}]))
+    renamed = {"name": "better", "kind": "pairwise"}
+    source = {"dataset": "data.jsonl", "question": "better"}
+    with pytest.raises(ValueError, match="is there with another prompt, candidates or question"):
+        set_up(store, written(tmp_path, items=[source], questions=[renamed]))
+    assert project_of(store_config(store)).question("overall")
+
+
 def test_a_selection_goes_first_and_keeps_a_random_share():
     things = [pair(f"i{n}") for n in range(1000)]
     scores = {f"i{n}": float(n) for n in range(1000)}

@@ -105,3 +105,13 @@ def test_turns_and_calls_are_blocks() -> None:
 
 def test_raw_text_is_what_was_written() -> None:
     assert plain_of("a *b* <i>c</i>\n") == "a *b* <i>c</i>\n"
+
+
+def test_what_is_nested_too_deep_is_shown_as_it_was_written() -> None:
+    steps = "\n".join(f"{'  ' * level}- step {level}" for level in range(15))
+    assert all(f"step {level}\n" in markdown(f"{steps}\n") for level in range(15))
+    quoted = html_of(">" * 40 + " said <b>long</b> ago")
+    assert quoted == f'<pre class="raw" dir="auto">{">" * 40} said <b>long</b> ago</pre>\n'.replace(
+        ">" * 40 + " said <b>long</b>", "&gt;" * 40 + " said &lt;b&gt;long&lt;/b&gt;"
+    )
+    assert "[[[[" in html_of((Message(role="tool", content="[" * 100_000),))

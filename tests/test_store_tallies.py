@@ -20,6 +20,7 @@ from plaudit.judgments import (
     Rated,
     Rater,
     Skipped,
+    Stepped,
     Withdrawn,
 )
 from plaudit.store import (
@@ -181,6 +182,9 @@ def test_the_median_time_is_within_a_tenth(project: Store) -> None:
         assert tally.seconds_quantile(share) == pytest.approx(times[int(400 * share)], rel=0.1)
 
 
+RIGHT_WRONG = Stepped(labels=("right", "wrong", None))
+
+
 @pytest.mark.parametrize(
     ("answer", "gold", "right"),
     [
@@ -189,7 +193,12 @@ def test_the_median_time_is_within_a_tenth(project: Store) -> None:
         (Pairwise(strength=-1), Pairwise(strength=1), False),
         (Labelled(label="safe"), Labelled(label="safe"), True),
         (Ranked(ranks=(1, 2, 2)), Ranked(ranks=(1, 2, 3)), False),
+        (Ranked(ranks=(1, 3, 3)), Ranked(ranks=(1, 2, 2)), True),
         (Rated(values=(1.0, None)), Rated(values=(1.0, None)), True),
+        (Rated(values=(1.0, 5.0)), Rated(values=(1.0, None)), True),
+        (Rated(values=(None, 5.0)), Rated(values=(5.0, None)), False),
+        (RIGHT_WRONG, Stepped(labels=("right", "wrong", "wrong")), True),
+        (RIGHT_WRONG, Stepped(labels=("right", "right", "wrong")), False),
         (Labelled(label="1"), Pairwise(strength=1), False),
     ],
 )

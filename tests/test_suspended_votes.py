@@ -7,10 +7,26 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from plaudit.aggregation.exchange import give_judgments, take_judgments
+from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.assignment.giving import next_assignment
 from plaudit.feedback.assignment.submission import undo
+from plaudit.feedback.leads.adjudication import adjudicate
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.judgments import Pairwise
-from plaudit.store import Store, Writer, erase_rater, get_item, open_store, people, schema
+from plaudit.store import (
+    Store,
+    Writer,
+    add_items,
+    erase_rater,
+    get_item,
+    items,
+    open_store,
+    people,
+    schema,
+    standing,
+)
+from plaudit.store import assignment_queue as queue
 from tests.collecting import given, join, judge, made, pair, project
 
 
@@ -93,6 +109,79 @@ def test_a_suspended_raters_doubt_calls_for_no_further_vote(tmp_path: Path):
         one = given(store, "cem")
         judge(writer, one, "cem", preferring(0, one.shown))
     assert counted(store) == (2, False)
+
+
+def imported(store: Store, place: Path, **options: int) -> str:
+    """One vote on one pair from a file; the rater's id."""
+    path = place / "in.jsonl"
+    path.write_text('{"#id": "x", "turkerid": "W1", "label": "a1", "a1": "yes", "a2": "no"}\n')
+    take_judgments(store, "p", path, **options)
+    (found,) = standing(store, "p")
+    return found.rater.id
+
+
+def test_imported_votes_go_and_come_back_like_others(tmp_path: Path):
+    store = made(tmp_path, project(), [])
+    rater = imported(store, tmp_path)
+    name = next(items(store, "p")).item.id
+    assert counted(store, name) == (1, False)
+    suspend(store, rater)
+    assert counted(store, name) == (0, True)
+    people.resume(store, "p", rater, "lead")
+    assert counted(store, name) == (1, False)
+    erase_rater(store, rater, by="lead")
+    assert counted(store, name) == (0, True)
+
+
+def test_an_import_does_not_count_who_is_suspended(judged: Store, tmp_path: Path):
+    suspend(judged, "bob")
+    give_judgments(judged, "p", tmp_path / "all.jsonl", format="plaudit")
+    take_judgments(judged, "p", tmp_path / "all.jsonl")
+    assert counted(judged) == (1, True)
+
+
+def test_an_item_that_was_imported_to_get_more_votes_gets_them(tmp_path: Path):
+    store = made(tmp_path, project(overlap={"votes": 1}), [], ["ann"])
+    imported(store, tmp_path, target_votes=3)
+    with Writer(store) as writer:
+        one = given(store, "ann")
+        judge(writer, one, "ann")
+    assert counted(store, one.item.id) == (2, True)
+
+
+def test_what_is_settled_stays_closed_whatever_becomes_of_its_votes(tmp_path: Path):
+    config = project(overlap={"votes": 3})
+    store = made(tmp_path, config, [pair("a")], ["ann", "bob", "lead"])
+    with Writer(store) as writer:
+        judge(writer, given(store, "ann"), "ann")
+        late = given(store, "bob")
+        settled = Sent(id="settled", answer=Pairwise(strength=1))
+        adjudicate(store, writer, config, late.number, "lead", settled)
+        judge(writer, late, "bob")
+        assert counted(store) == (2, False)
+        undo(writer, "p", "bob")
+        assert counted(store) == (1, False)
+    suspend(store, "ann")
+    assert counted(store) == (0, False)
+    people.resume(store, "p", "ann", "lead")
+    set_up_project(store, project(overlap={"votes": 4}), tmp_path)
+    with store.writing() as connection:
+        queue.set_targets(connection, "p", {"": 4})
+    assert counted(store) == (1, False)
+    erase_rater(store, "lead", by="ann")
+    assert counted(store) == (1, False), "who settled it gave it no vote"
+
+
+def test_gold_stands_in_no_queue(tmp_path: Path):
+    gold, config = pair("g", gold=Pairwise(strength=-1)), project(gold={"onboarding": 1})
+    store = made(tmp_path, config, [gold, pair("a")], ["ann"])
+    with Writer(store) as writer:
+        judge(writer, given(store, "ann"), "ann")
+    assert counted(store, "g") == (1, False)
+    erase_rater(store, "ann", by="lead")
+    assert counted(store, "g") == (0, False)
+    add_items(store, "p", [pair("new", gold=Pairwise(strength=1))], target_votes=2)
+    assert counted(store, "new") == (0, False), "as where a file is imported"
 
 
 def test_older_stores_leave_out_who_is_suspended(tmp_path: Path, judged: Store):

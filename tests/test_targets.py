@@ -72,6 +72,14 @@ def test_what_both_are_bad_at_is_rated_and_not_compared():
     assert found.preferences and not found.ratings, "half is not most"
 
 
+def test_what_an_adjudicator_or_the_gold_finds_bad_is_no_tie():
+    one, known = item("a"), item("g", gold=Pairwise(strength=0, both_bad=True))
+    verdict = judgment(one, "lead", Pairwise(strength=0, both_bad=True), flags=(ADJUDICATED,))
+    for found in judged([one, known], [prefers(one, "r", 2), verdict]):
+        assert not found.preferences
+        assert [(r.response, r.value, r.weight) for r in found.ratings] == [(0, 0, 1), (1, 0, 1)]
+
+
 def test_a_ranking_of_three_says_two_things():
     one = item("k", "x", "y", "z")
     (found,) = judged([one], [judgment(one, "r", Ranked(ranks=(2, 1, 3)))])
@@ -121,6 +129,17 @@ def test_marks_of_severe_and_lenient_raters_are_brought_together():
     assert values == pytest.approx([low, high, low, high])
 
 
+def test_a_rater_whose_marks_do_not_differ_is_only_shifted():
+    items = [item(str(n), "x") for n in range(6)]
+    values = {"same": (0.1, 0.1, 0.1), "other": (0.8, 0.3, 0.7)}
+    said = [judgment(items[n], "same", Rated(values=(v,))) for n, v in enumerate(values["same"])]
+    said += [
+        judgment(items[3 + n], "other", Rated(values=(v,))) for n, v in enumerate(values["other"])
+    ]
+    found = judged(items, said, standardise=True)
+    assert [one.ratings[0].value for one in found[:3]] == pytest.approx([2.1 / 6] * 3)
+
+
 def test_how_far_an_attack_got_is_a_mark_turned_round():
     one = item("a", "x", "y")
     (found,) = judged([one], [judgment(one, "r", RedTeamed(severities=(0, 3)))])
@@ -144,6 +163,13 @@ def test_steps_have_probabilities():
     assert isinstance(found, SteppedResponse), "the other's last step nobody judged"
     assert found.steps == ("a", "b")
     assert found.probabilities == (1.0, 0.5) and found.labels == (True, False)
+
+
+def test_steps_of_gold_are_known_before_anybody_judges():
+    one = item("a", "s", steps=("a", "b"), gold=Stepped(labels=("right", "wrong")))
+    (found,) = targets([one], [])
+    assert isinstance(found, SteppedResponse)
+    assert found.probabilities == (1.0, 0.0) and found.labels == (True, False)
 
 
 def test_what_raters_write_is_a_demonstration():

@@ -174,6 +174,12 @@ def test_cards_show_who_presses_left():
     assert ann.gold is None and ann.median_seconds is None
 
 
+def test_who_only_tied_has_a_card():
+    (card,) = rater_cards([item()], [prefers(item(), "r", 0)])
+    assert card.ties is not None and (card.ties.point, card.judgments) == (1.0, 1)
+    assert card.left is None and card.skill is None and card.reasons == ()
+
+
 def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     log = logged(tmp_path, *voted(60))
@@ -189,6 +195,12 @@ def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
     assert "1.00 (0.94-1.00)" in left and "accuracy, left" in left
     with pytest.raises(ValueError, match="wisdom: no such consensus; choose auto"):
         consensus(log, method="wisdom")
+    (tmp_path / "few").mkdir()
+    few = logged(tmp_path / "few", [item("a"), item("b")], [prefers(item("b"), "r", 2)])
+    consensus(few)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "p: 1 votes of 1 raters on 1 pairs, by majority"
+    assert [line.split()[0] for line in told[2:]] == ["b"], "a has no votes yet"
     written = logged(tmp_path, [item("w")], [], project="q")
     with pytest.raises(ValueError, match="no comparisons or rankings in project q"):
         consensus(written, project="q")

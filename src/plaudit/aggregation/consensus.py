@@ -18,6 +18,7 @@ from scipy.special import expit
 from plaudit.aggregation.as_shown import dawid_skene_as_shown
 from plaudit.aggregation.votes import FIRST, SECOND, TIE, Ballot
 from plaudit.statistics import UNKNOWN, Votes, dawid_skene, majority, one_coin
+from plaudit.statistics.majority import clamped
 from plaudit.statistics.pair_model import PREFERENCE_SD, fit_pair_model, pair_voting
 
 Method = Literal["auto", "dawid_skene", "one_coin", "rater_model", "majority", "share"]
@@ -142,7 +143,8 @@ def label_consensus(ballot: Ballot, method: Method = "auto") -> LabelConsensus:
     method = resolve(method, ballot)
     if ballot.votes is None:
         labels = max(2, int(ballot.known_I.max(initial=0)) + 1)
-        posterior_IK = np.full((len(ballot.units), labels), 1 / labels)
+        even_IK = np.full((len(ballot.units), labels), 1 / labels)
+        posterior_IK = clamped(even_IK, ballot.known_I)
         return LabelConsensus(
             ballot=ballot, method=method, posterior_IK=posterior_IK, accuracy_W=np.zeros(0)
         )

@@ -30,7 +30,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import Item, Judgment, Rater, Skipped, Withdrawn
+from plaudit.judgments import ADJUDICATED, Item, Judgment, Rater, Skipped, Withdrawn
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -44,8 +44,10 @@ from plaudit.store import (
     record_export,
     schema,
     standing,
+    suspended_raters,
 )
 from plaudit.store.log import chain_head
+from plaudit.store.settled import is_settled
 
 Targets = Literal["votes", "majority", "soft"]
 """``votes``: the judgments themselves; ``majority``: of each comparison what most said; ``soft``:
@@ -100,12 +102,14 @@ def take_judgments(
     choices: ChoiceMap | None = None,
     target_votes: int = 1,
     with_names: bool = False,
+    by: str = "import",
 ) -> Taken:
     """Add a file's items and judgments to a project; a file added twice is there once.
 
     Args:
         target_votes: how many judgments each new item is to have, those of the file among them.
         with_names: keep raters' names, where the source has them, in the table of raters.
+        by: who asked for it, for the log of events.
 
     Raises:
         ValueError: there is no such project, or the file cannot be read; with file and line.
@@ -126,7 +130,7 @@ def take_judgments(
     def also(connection: Connection) -> None:
         _record_raters(connection, project, judgments, _names(entries) if with_names else {})
         _count_votes(connection, project, {judgment.item for judgment in judgments})
-        record_event_in(connection, project, "import", "imported", detail)
+        record_event_in(connection, project, by, "imported", detail)
 
     receipts = append(store, judgments, also)
     return Taken(
@@ -252,23 +256,28 @@ def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> No
     query = select(judgment.c.item, judgment.c.body).where(
         judgment.c.project == project,
         judgment.c.body.is_not(None),
+        judgment.c.rater.not_in(suspended_raters(project)),
         ~select(later.c.seq).where(later.c.supersedes == judgment.c.id).exists(),
     )
     votes: Counter[str] = Counter()
     for row in connection.execute(query):
         if row.item in wanted:
             found = Judgment.model_validate_json(row.body)
-            is_vote = not isinstance(found.answer, Skipped | Withdrawn) and not found.is_repeat
-            votes[row.item] += is_vote
+            votes[row.item] += _is_vote(found)
     for id, number in votes.items():
         here = (item.c.project == project) & (item.c.id == id)
-        wants_more = (number < item.c.target_votes) & ~item.c.is_gold
+        wants_more = (number < item.c.target_votes) & ~item.c.is_gold & ~is_settled()
         connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
+
+
+def _is_vote(judgment: Judgment) -> bool:
+    is_said = not isinstance(judgment.answer, Skipped | Withdrawn)
+    return is_said and not judgment.is_repeat and ADJUDICATED not in judgment.flags
 
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:
     if not whole:
-        yield from standing(store, project)
+        yield from standing(store, project, last_seq=last_seq)
         return
     for logged in read(store, project):
         if logged.judgment is not None and logged.seq <= last_seq:

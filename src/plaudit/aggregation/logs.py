@@ -66,7 +66,7 @@ def read_standing(name: str, *, project: str = "", question: str = "") -> Standi
         with store.reading() as connection:
             head = chain_head(connection)
         asked = [stored.item for stored in items(store, project)]
-        found = tuple(standing(store, project, question or None))
+        found = tuple(standing(store, project, question or None, last_seq=head.seq))
     kept = tuple(item for item in asked if question in ("", item.question))
     if not kept:
         there = ", ".join(sorted({item.question for item in asked})) or "no items"
@@ -78,7 +78,8 @@ def read_standing(name: str, *, project: str = "", question: str = "") -> Standi
 
 @contextmanager
 def _opened(name: str) -> Iterator[Store]:
-    """The log; of an artifact a copy, since an open SQLite file is written to."""
+    """The log; of an artifact a copy, since an open SQLite file is written to. A log that is in use
+    is none, and its file alone would lack the latest."""
     if name.startswith("postgresql://"):
         store = open_store(name)
         yield store
@@ -86,7 +87,7 @@ def _opened(name: str) -> Iterator[Store]:
         return
     file = log_file(name)
     with tempfile.TemporaryDirectory() as folder:
-        if Path(name).is_dir():
+        if Path(name).is_dir() and not file.with_name(f"{file.name}-wal").exists():
             file = Path(shutil.copy(file, folder))
         with closing(open_store(file)) as store:
             yield store

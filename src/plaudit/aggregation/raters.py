@@ -13,11 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from plaudit.aggregation.consensus import Method, pair_consensus
-from plaudit.aggregation.votes import ADJUDICATED, Ballot, counted, pair_ballot, said_of_pairs
+from plaudit.aggregation.votes import (
+    ADJUDICATED,
+    TIE,
+    Ballot,
+    counted,
+    pair_ballot,
+    said_of_pairs,
+)
 from plaudit.judgments import Item, Judgment, Rater, Skipped
 from plaudit.statistics import UNKNOWN, Interval, wilson
 from plaudit.statistics.habits import PairVotes
 from plaudit.statistics.rater_signs import flag_raters
+from plaudit.store.votes import is_right
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +95,12 @@ def rater_cards(
 def _compared(ballot: Ballot, method: Method) -> dict[str, _Compared]:
     if ballot.votes is None:
         return {}
+    if (ballot.votes.labels_N == TIE).all():
+        ties_W = np.bincount(ballot.votes.raters_N)
+        return {
+            r.id: _Compared(ties=_rate(n, n))
+            for r, n in zip(ballot.raters, ties_W.tolist(), strict=True)
+        }
     pairs = pair_consensus(ballot, method)
     signs = flag_raters(_with_habits(ballot))
     left_W, shown_W = _left_counts(ballot)
@@ -156,10 +170,7 @@ def _on_gold(own: Sequence[Judgment], items: Sequence[Item]) -> tuple[int, int]:
     """Answers that are right of those to items of gold; strength does not count."""
     known = {item.id: item.gold for item in items if item.gold is not None}
     asked = [vote for vote in counted(own) if vote.item in known]
-    right = sum(
-        _side(vote) == _side(vote.model_copy(update={"answer": known[vote.item]})) for vote in asked
-    )
-    return right, len(asked)
+    return sum(is_right(vote.answer, known[vote.item]) for vote in asked), len(asked)
 
 
 def _repeated(own: Sequence[Judgment]) -> tuple[int, int]:

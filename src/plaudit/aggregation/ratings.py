@@ -111,7 +111,9 @@ def _standardised(
 
     def moved(mark: _Mark) -> _Mark:
         own = np.array(by_rater[mark.rater])
-        scaled = (mark.value - own.mean()) * (spread / own.std() if own.std() > 0 else 1.0)
+        # Of equal marks the standard deviation need not be 0: their mean is rounded.
+        differ = own.min() < own.max()
+        scaled = (mark.value - own.mean()) * (spread / own.std() if differ else 1.0)
         return mark._replace(value=float(np.clip(middle + scaled, 0, 1)))
 
     return defaultdict(list, {key: [moved(m) for m in given] for key, given in marks.items()})

@@ -8,7 +8,7 @@ nobody judged is left out. Rationales stay in the log.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -32,7 +32,8 @@ from plaudit.aggregation.votes import (
     step_ballot,
 )
 from plaudit.formats import conversation_key
-from plaudit.judgments import Item, Judgment, Labelled, Written
+from plaudit.formats.messages import alike
+from plaudit.judgments import Answer, Item, Judgment, Labelled, Pairwise, Written
 from plaudit.records import (
     Demonstration,
     Judged,
@@ -88,10 +89,11 @@ def targets(
                 "of comparisons, rankings, marks, steps or demonstrations"
             )
     pairs = pair_consensus(pair_ballot(items, votes), method)
-    preferences = _preferences(pairs, items, weighting, margins)
+    bad = _both_bad(pairs.ballot, settled(items, votes))
+    preferences = _preferences(pairs, items, bad, weighting, margins)
     ratings = ratings_of(items, votes, scale=scale, standardise=standardise)
-    for unit, bad in _both_bad(pairs.ballot).items():
-        ratings[unit.item] += [Rating01(part, 0.0, bad) for part in unit.parts]
+    for unit, said in bad.items():
+        ratings[unit.item] += [Rating01(part, 0.0, said) for part in unit.parts]
     steps = _steps(step_ballot(items, votes), method)
     written = _written(items, votes)
     found: list[Target] = []
@@ -121,13 +123,17 @@ def pair_weights(pairs: PairConsensus, weighting: Weighting) -> np.ndarray:
 
 
 def _preferences(
-    pairs: PairConsensus, items: Sequence[Item], weighting: Weighting, margins: bool
+    pairs: PairConsensus,
+    items: Sequence[Item],
+    bad: Container[Unit],
+    weighting: Weighting,
+    margins: bool,
 ) -> defaultdict[str, list[Preference]]:
-    """By item; where most votes say that both are bad there is none."""
+    """By item; of a pair of which both are bad there is none."""
     ballot, candidates = pairs.ballot, {item.id: len(item.candidates) for item in items}
     votes_I, weight_I = ballot.counts_I(), pair_weights(pairs, weighting)
     strength_I = _mean_strength(ballot)
-    bad, tied_I = _both_bad(ballot), pairs.tied_I
+    tied_I = pairs.tied_I
     found: defaultdict[str, list[Preference]] = defaultdict(list)
     for i, unit in enumerate(ballot.units):
         if unit in bad or not (votes_I[i] or ballot.known_I[i] != UNKNOWN):
@@ -155,11 +161,17 @@ def _mean_strength(ballot: Ballot) -> np.ndarray:
     return ballot.counts_I(towards_N) / np.maximum(1, ballot.counts_I())
 
 
-def _both_bad(ballot: Ballot) -> dict[Unit, float]:
-    """Pairs that most votes call both bad, where nothing is known, and by how many votes."""
+def _both_bad(ballot: Ballot, known: Mapping[str, Answer]) -> dict[Unit, float]:
+    """Pairs that are known to be both bad, or that most votes call so where nothing is known; and
+    how many votes say it, at least the one that is known."""
     bad_I = ballot.counts_I(ballot.both_bad_N.astype(float))
     most_I = (2 * bad_I > ballot.counts_I()) & (ballot.known_I == UNKNOWN)
-    return {ballot.units[i]: float(bad_I[i]) for i in np.flatnonzero(most_I)}
+    is_known_I = np.array([_is_both_bad(known.get(unit.item)) for unit in ballot.units], bool)
+    return {ballot.units[i]: max(1.0, float(bad_I[i])) for i in np.flatnonzero(most_I | is_known_I)}
+
+
+def _is_both_bad(answer: Answer | None) -> bool:
+    return isinstance(answer, Pairwise) and answer.both_bad
 
 
 def _steps(ballot: Ballot, method: Method) -> defaultdict[str, list[float]]:
@@ -186,9 +198,13 @@ def _written(items: Sequence[Item], votes: Iterable[Judgment]) -> defaultdict[st
 
 
 def _judged(item: Item, preferences: Sequence[Preference], rated: Iterable[Rating01]) -> Judged:
+    asked, said = alike(item.prompt, [candidate.content for candidate in item.candidates])
     return Judged(
-        prompt=prompt_of(item),
-        responses=tuple(Response(content=c.content, source=c.source) for c in item.candidates),
+        prompt=prompt_of(item).model_copy(update={"content": asked}),
+        responses=tuple(
+            Response(content=content, source=candidate.source)
+            for candidate, content in zip(item.candidates, said, strict=True)
+        ),
         preferences=tuple(preferences),
         ratings=tuple(Rating(response=r.candidate, value=r.value, weight=r.weight) for r in rated),
     )

@@ -42,9 +42,10 @@ def consensus(
         )
     pairs = pair_consensus(ballot, checked_method(method))
     console = Console()
+    judged = int((ballot.counts_I() > 0).sum())
     console.print(
         f"{found.project}: {len(ballot.votes)} votes of {len(ballot.raters)} raters on "
-        f"{len(ballot.units)} pairs, by {pairs.method}"
+        f"{judged} pairs, by {pairs.method}"
     )
     console.print(_pair_table(pairs, rows))
 
@@ -74,7 +75,8 @@ def _pair_table(pairs: PairConsensus, rows: int) -> Table:
     ballot = pairs.ballot
     table = Table("item", "pair", "votes", "better", "probability", "bits", "", box=None)
     votes_I, sure_I = ballot.counts_I(), np.abs(pairs.first_I - 0.5)
-    for i in np.argsort(sure_I, kind="stable")[:rows]:
+    in_doubt = np.argsort(sure_I, kind="stable")
+    for i in in_doubt[votes_I[in_doubt] > 0][:rows]:
         a, b = ballot.units[i].parts
         even = pairs.first_I[i] == 0.5
         better = "-" if even else str(a if pairs.first_I[i] > 0.5 else b)

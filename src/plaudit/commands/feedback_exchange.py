@@ -65,18 +65,24 @@ def export_judgments(
         bool, typer.Option("--margins", help="Of targets: the votes' mean strength as margin.")
     ] = False,
     scale: Annotated[
-        tuple[float, float] | None, typer.Option(help="Of targets: lowest and highest mark.")
+        tuple[float, float] | None,
+        typer.Option(help="Of targets: lowest and highest mark; the project's own if not said."),
     ] = None,
 ) -> None:
     """Write a project's judgments, or training targets made of them, and record the export."""
     from contextlib import closing
 
     from plaudit.aggregation.exchange import Making, give_judgments
-    from plaudit.store import open_store
+    from plaudit.feedback.projects.project import scale_of_marks
+    from plaudit.store import get_project, open_store
 
     said = {"weighting": weighting, "margins": margins or None, "scale": scale}
     chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     with closing(open_store(store)) as opened:
+        stored = get_project(opened, project)
+        if targets != "votes" and scale is None and stored is not None:
+            own = scale_of_marks(stored.config)
+            chosen |= {} if own is None else {"scale": own}
         given = give_judgments(
             opened, project, output, format=format, targets=targets,  # pyright: ignore[reportArgumentType]
             making=Making(**chosen) if chosen else None,

@@ -11,11 +11,11 @@ Any other key with something in it (reasoning, weights, images) is an error, not
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from plaudit.formats.files import Row
-from plaudit.records import Message, Messages, Role, ToolCall
+from plaudit.records import Message, Messages, Role, Text, ToolCall
 
 MESSAGES = '[{"role": "user", "content": "..."}, ...] or [{"from": "human", "value": "..."}, ...]'
 MESSAGE = '{"role": "system|user|assistant|tool", "content": "..."}'
@@ -50,6 +50,18 @@ def answered(messages: Messages) -> Messages:
     """The messages up to the assistant's last: nothing answers what follows it."""
     last = max((i for i, m in enumerate(messages) if m.role == "assistant"), default=-1)
     return messages[: last + 1]
+
+
+def alike(prompt: Text, responses: Sequence[Text]) -> tuple[Text, tuple[Text, ...]]:
+    """All of them text, or all messages, as rows for training are: where any holds messages, a text
+    is the user's, or as a response the assistant's."""
+    if all(isinstance(text, str) for text in (prompt, *responses)):
+        return prompt, tuple(responses)
+    return _as_messages(prompt, "user"), tuple(_as_messages(r, "assistant") for r in responses)
+
+
+def _as_messages(text: Text, role: Role) -> Messages:
+    return (Message(role=role, content=text),) if isinstance(text, str) else text
 
 
 def shown(value: Any) -> str:

@@ -76,7 +76,8 @@ _OTHERS = (
 _CASE = Prepared(
     select(
         *ASSIGNMENT, assignment.c.project, assignment.c.rater, assignment.c.judgment,
-        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes,
+        item.c.content, item.c.sha256, item.c.is_gold, item.c.votes, item.c.target_votes,
+        item.c.is_open,
         rater.c.kind.label("rater_kind"), rater.c.version.label("rater_version"),
         _GUIDELINE.label("guideline"), _OTHERS.label("others"), *DESK,
         _HAS_UNFINISHED,

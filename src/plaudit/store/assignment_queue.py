@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from plaudit.judgments import Item, written_json
 from plaudit.store.prepared import AnyRow, Prepared
 from plaudit.store.schema import assignment, item
+from plaudit.store.settled import is_settled
 
 GOLD_INDEX = sa.Index(
     "item_gold",
@@ -34,6 +35,12 @@ _HEAD = 64
 # Of these last assignments the one furthest down the queue says where that is.
 
 
+ARENA_STRATUM = "arena"
+"""Of the items that raters make by asking a served model."""
+# Who asked has the item before it could stand in the queue; where one vote is wanted, it is theirs.
+_FOR_ALL = sa.or_(item.c.stratum != ARENA_STRATUM, item.c.target_votes > 1)
+
+
 def make_indexes(connection: Connection) -> None:
     """The indexes that assignment needs beside those of the tables; those that are there stay."""
     for index in (GOLD_INDEX, STRATUM_INDEX):
@@ -44,7 +51,12 @@ def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.S
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
         select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
-        .where(item.c.project == bindparam("project"), item.c.is_open == sa.true(), *conditions)
+        .where(
+            item.c.project == bindparam("project"),
+            item.c.is_open == sa.true(),
+            _FOR_ALL,
+            *conditions,
+        )
         .order_by(item.c.priority.desc(), item.c.votes.desc(), item.c.number)
     )
     found = (queued.limit(head) if head else queued).subquery("queued")
@@ -156,14 +168,25 @@ def first_gold(connection: Connection, project: str, rater: str, stratum: str) -
 
 _HAS_ROOM = Prepared(
     select(
-        (item.c.is_open == sa.true()) & (item.c.votes + _leases(item) < item.c.target_votes)
+        sa.or_(
+            item.c.is_gold,
+            sa.and_(item.c.is_open, item.c.votes + _leases(item) < item.c.target_votes),
+        )
     ).where(item.c.number == bindparam("item"))
 )
 
 
 def has_room(connection: Connection, item: int, now: float) -> bool:
-    """Whether the item wants another vote that nobody is at."""
+    """Whether the item wants another vote that nobody is at; gold is there for everybody."""
     return bool(_HAS_ROOM.scalar(connection, item=item, now=now))
+
+
+_SETTLED = Prepared(select(item.c.number).where(item.c.number == bindparam("item"), is_settled()))
+
+
+def is_settled_item(connection: Connection, item: int) -> bool:
+    """Whether an adjudicator has answered it, so that it asks for no more votes."""
+    return _SETTLED.first(connection, item=item) is not None
 
 
 _SET_VOTES = Prepared(
@@ -205,12 +228,13 @@ def count_rater(connection: Connection, project: str, rater: str, by: int) -> No
 def set_targets(connection: Connection, project: str, by_stratum: Mapping[str, int]) -> None:
     """How many votes the items of each stratum get: fewer for those without any yet, more for all.
 
-    Gold is given out by other rules, and never stands in the queue.
+    Gold is given out by other rules, and never stands in the queue; neither does what was settled.
     """
     for stratum, wanted in by_stratum.items():
         of_stratum = (item.c.project == project, item.c.stratum == stratum)
         outdated = sa.or_(item.c.votes == 0, item.c.target_votes < wanted)
-        wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold))
+        is_free = sa.or_(item.c.is_open, sa.not_(is_settled()))
+        wants_more = sa.and_(item.c.votes < wanted, sa.not_(item.c.is_gold), is_free)
         connection.execute(
             item.update()
             .where(*of_stratum, outdated)

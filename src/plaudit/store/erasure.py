@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, case, select
+from sqlalchemy import Connection, select
 
 from plaudit.store import schema
 from plaudit.store.events import record_event_in
+from plaudit.store.item_votes import count_votes_of
 from plaudit.store.lineage import TouchedModel, models_touched
 from plaudit.store.opening import Store
 from plaudit.store.tallies import catch_up, fold, forget
-from plaudit.store.votes import read_vote
 
 _J = schema.judgment
 
@@ -44,7 +45,7 @@ def erase_rater(store: Store, rater: str, by: str) -> Erased:
             pass
         touched = models_touched(connection, rater)
         projects = _projects_of(connection, rater)
-        _reopen_items(connection, rater)
+        _take_votes_back(connection, rater, projects)
         forget(connection, rater)
         erased = _blank_judgments(connection, rater)
         _blank_person(connection, rater)
@@ -77,28 +78,14 @@ def _projects_of(connection: Connection, rater: str) -> list[str]:
     return sorted(of)
 
 
-def _reopen_items(connection: Connection, rater: str) -> None:
+def _take_votes_back(connection: Connection, rater: str, projects: Iterable[str]) -> None:
     """Items that lose a vote want another; where the rater is suspended they have lost it."""
-    vote, item, member = schema.vote, schema.item, schema.member
-    suspended = select(member.c.project).where(
-        member.c.rater == rater, member.c.suspended_at.is_not(None)
-    )
-    rows = connection.execute(
-        select(vote.c.project, vote.c.item, vote.c.facts).where(
-            vote.c.rater == rater, vote.c.project.not_in(suspended)
-        )
-    )
-    votes = [(row.project, row.item, read_vote(row.facts)) for row in rows]
-    lost = {(of, id) for of, id, v in votes if "judgments" in v.measures and not v.is_repeat}
-    if lost:
-        of_item = (item.c.project == bindparam("in_project")) & (item.c.id == bindparam("of_id"))
-        fewer = case((item.c.votes > 0, item.c.votes - 1), else_=0)
-        connection.execute(
-            item.update()
-            .where(of_item)
-            .values(votes=fewer, is_open=item.c.is_open | (fewer < item.c.target_votes)),
-            [{"in_project": of, "of_id": id} for of, id in sorted(lost)],
-        )
+    member = schema.member
+    suspended = connection.execute(
+        select(member.c.project).where(member.c.rater == rater, member.c.suspended_at.is_not(None))
+    ).scalars()
+    for project in sorted({*projects} - {*suspended}):
+        count_votes_of(connection, project, rater, -1)
 
 
 def _blank_judgments(connection: Connection, rater: str) -> int:

@@ -124,4 +124,5 @@ def _row(project: str, item: Item, target_votes: int) -> dict[str, Any]:
         "project": project, "id": item.id, "question": item.question, "stratum": item.stratum,
         "priority": item.priority, "content": written_json(item), "sha256": fingerprint(item),
         "is_gold": item.gold is not None, "target_votes": target_votes,
+        "is_open": item.gold is None,
     }  # fmt: skip

@@ -146,14 +146,21 @@ def read(store: Store, project: str | None = None, after: int = 0) -> Iterator[L
 
 
 def standing(
-    store: Store, project: str, question: str | None = None, with_suspended: bool = False
+    store: Store,
+    project: str,
+    question: str | None = None,
+    with_suspended: bool = False,
+    last_seq: int | None = None,
 ) -> Iterator[Judgment]:
-    """What stands at this moment: neither superseded, nor withdrawn, nor erased.
+    """What stands at this moment, or stood when ``last_seq`` was the log's last: neither
+    superseded, nor withdrawn, nor erased.
 
     Skips stand too. Suspended raters' judgments are left out, unless asked for.
     """
-    with store.reading() as connection:
-        last = chain_head(connection).seq
+    last = last_seq
+    if last is None:
+        with store.reading() as connection:
+            last = chain_head(connection).seq
     later = _T.alias("later")
     is_superseded = (
         select(later.c.seq).where(later.c.supersedes == _T.c.id, later.c.seq <= last).exists()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, select, update
 
-from plaudit.store.assignment_queue import count_rater
 from plaudit.store.events import record_event_in
+from plaudit.store.item_votes import count_votes_of
 from plaudit.store.opening import Store
 from plaudit.store.schema import member, project, rater
 
@@ -143,7 +143,7 @@ def suspend(store: Store, project_id: str, rater_id: str, now: float, by: str, r
     with store.appending() as connection:
         _expect_another_lead(connection, project_id, rater_id)
         if not _is_suspended(connection, project_id, rater_id):
-            count_rater(connection, project_id, rater_id, -1)
+            count_votes_of(connection, project_id, rater_id, -1)
         _change(connection, project_id, rater_id, {"suspended_at": now})
         detail = {"rater": rater_id, "reason": reason}
         record_event_in(connection, project_id, by, "suspended", detail)
@@ -157,7 +157,7 @@ def resume(store: Store, project_id: str, rater_id: str, by: str, reason: str = 
     """
     with store.appending() as connection:
         if _is_suspended(connection, project_id, rater_id):
-            count_rater(connection, project_id, rater_id, 1)
+            count_votes_of(connection, project_id, rater_id, 1)
         _change(connection, project_id, rater_id, {"suspended_at": None})
         detail = {"rater": rater_id, "reason": reason}
         record_event_in(connection, project_id, by, "resumed", detail)

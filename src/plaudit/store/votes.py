@@ -29,6 +29,7 @@ from plaudit.judgments import (
 BINS_PER_OCTAVE = 4
 _SHORTEST_SECONDS = 0.125
 _SECONDS_A_DAY = 86_400
+_SETTLES = "adjudicators"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Vote:
     """What it adds to its rater's tally, whatever others say."""
     labels: dict[str, str]
     """By unit: the answer, or a candidate or step of it, or of one criterion: ``helpful/1``."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is one of the votes that its item wants: skips, repeats and what settles an
+        item are not."""
+        return "judgments" in self.measures and not self.is_repeat and self.panel != _SETTLES
 
 
 class RaterCell(NamedTuple):
@@ -87,7 +94,7 @@ def vote_of(judgment: Judgment, item: Item | None) -> Vote:
 def _panel(judgment: Judgment) -> str:
     """Who settles an item has seen the others' votes, and is compared with none of them."""
     if ADJUDICATED in judgment.flags:
-        return "adjudicators"
+        return _SETTLES
     return "machines" if judgment.rater.kind in ("judge", "rule") else "people"
 
 
@@ -130,13 +137,19 @@ def nominal(kind: str, label: str) -> str:
 
 
 def is_right(answer: Any, gold: Any) -> bool:
-    """Whether an answer says what the gold one does; of a comparison, without its strength."""
+    """Whether an answer says all that the gold one does; of a comparison, without its strength, and
+    of steps, up to the first wrong one: raters may be told to stop there."""
     if answer.kind != gold.kind:
         return False
-    said, expected = _answer_labels(answer), _answer_labels(gold)
-    return [nominal(answer.kind, label) for label in said if label is not None] == [
-        nominal(gold.kind, label) for label in expected if label is not None
-    ]
+    said, expected = list(_answer_labels(answer)), list(_answer_labels(gold))
+    if len(said) != len(expected):
+        return False
+    end = expected.index("wrong") + 1 if gold.kind == "steps" and "wrong" in expected else None
+    return all(
+        label is not None and nominal(answer.kind, label) == nominal(gold.kind, right)
+        for label, right in zip(said[:end], expected[:end], strict=True)
+        if right is not None
+    )
 
 
 def _count_peers(cells: Counter[Cell], votes: Sequence[Vote], suspended: Collection[str]) -> None:
@@ -224,7 +237,8 @@ def _answer_labels(answer: Any) -> Sequence[str | None]:
         case Labelled():
             return [answer.label]
         case Ranked():
-            return [str(rank) for rank in answer.ranks]
+            order = sorted(set(answer.ranks))  # 1, 1, 3 is the order that 1, 1, 2 is
+            return [str(order.index(rank) + 1) for rank in answer.ranks]
         case Rated():
             return [None if value is None else f"{value:g}" for value in answer.values]
         case Stepped():

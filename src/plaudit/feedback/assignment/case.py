@@ -90,8 +90,8 @@ class _Answered(BaseModel):
 def count_votes(case: Case, votes: int, *own: Answer) -> None:
     """Write down how many votes the item has, after the assignment was closed or reopened, and how
     many it wants: by those of others and what this one says now, if anything."""
-    target = case.project.votes_wanted(case.item.stratum)
     adaptive = case.project.overlap.adaptive
+    target = case.project.votes_wanted(case.item.stratum) if adaptive else case.row.target_votes
     if adaptive is not None and votes >= target:  # fewer leave no doubt of how many are wanted
         bodies = cases.other_bodies(case.row)
         answers = [*own, *(_Answered.model_validate_json(body).answer for body in bodies)]
@@ -99,5 +99,10 @@ def count_votes(case: Case, votes: int, *own: Answer) -> None:
         target = votes_needed(target, adaptive, answers, possible)
     queue.set_votes(
         case.log.connection, case.row.item, votes=votes, target_votes=target,
-        is_open=votes < target and not case.row.is_gold,
+        is_open=votes < target and not case.row.is_gold and not _is_closed_for_good(case),
     )  # fmt: skip
+
+
+def _is_closed_for_good(case: Case) -> bool:
+    """Settled; an item that is open is not, and need not be looked up."""
+    return not case.row.is_open and queue.is_settled_item(case.log.connection, case.row.item)

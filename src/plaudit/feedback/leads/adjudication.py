@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import Connection, select, update
 
 from plaudit.aggregation import ADJUDICATED
 from plaudit.feedback.assignment.answers import Sent, check_fits
@@ -63,15 +63,6 @@ def differing(store: Store, project: str, item: str) -> float:
     here = (item_table.c.project == project, item_table.c.id == item)
     with store.reading() as connection:
         return connection.execute(select(item_table.c.disagreement).where(*here)).scalar() or 0.0
-
-
-def is_settled() -> ColumnElement[bool]:
-    """Of a row of the table ``item``: whether an adjudicator's answer to it was recorded."""
-    table = judgment_table
-    # Canonical JSON: within a text the quotes would stand behind backslashes.
-    marked = table.c.body.like(f'%"flags":["{ADJUDICATED}"%')
-    here = (table.c.project == item_table.c.project, table.c.item == item_table.c.id, marked)
-    return select(table.c.seq).where(*here).exists()
 
 
 def adjudicate(

@@ -22,6 +22,7 @@ from plaudit.feedback.projects.project import Project
 from plaudit.feedback.projects.questions import Question
 from plaudit.statistics.agreement import (
     gwet_ac1,
+    krippendorff_alpha,
     krippendorff_alpha_interval,
     leave_one_out,
     percent_agreement,
@@ -140,7 +141,9 @@ def _alpha(
     try:
         low, point, high = krippendorff_alpha_interval(found, level, values_K, resamples=resamples)
     except ValueError:
-        return None, "All votes are alike: there is nothing to agree on beyond chance."
+        if np.isnan(krippendorff_alpha(found, level, values_K)):
+            return None, "All votes are alike: there is nothing to agree on beyond chance."
+        return None, "Nearly all votes are alike: too few differ for an interval."
     return Interval(low=low, point=point, high=high), ""
 
 

@@ -54,12 +54,16 @@ def cost_board(store: Store, project: Project, now: float | None = None) -> Cost
         tallied = list(_items_by_votes(connection, project.id))
         by_day = _by_day(connection, project.id, now)
     votes, milliseconds = _done(store, project.id)
-    left = sum(_still(project, many) * count for is_open, many, count in tallied if is_open)
+    left = sum(
+        _still(project, stratum, many) * count
+        for is_open, stratum, many, count in tallied
+        if is_open
+    )
     pace = sum(day.records for day in by_day[-PACE_DAYS:]) / PACE_DAYS
     days_left = 0.0 if not left else left / pace if pace else None
     return CostBoard(
         items=sum(count for *_, count in tallied),
-        open_items=sum(count for is_open, _, count in tallied if is_open),
+        open_items=sum(count for is_open, *_, count in tallied if is_open),
         votes=votes,
         votes_left=left,
         by_day=by_day,
@@ -74,14 +78,13 @@ def cost_board(store: Store, project: Project, now: float | None = None) -> Cost
     )
 
 
-def _items_by_votes(connection: Connection, project: str) -> Iterator[tuple[bool, int, int]]:
-    """Whether open, how many votes, how many items have them; from the queue's index alone."""
-    rows = (
-        select(item.c.is_open, item.c.votes, func.count())
-        .where(item.c.project == project)
-        .group_by(item.c.is_open, item.c.votes)
-    )
-    return ((bool(is_open), votes, many) for is_open, votes, many in connection.execute(rows))
+def _items_by_votes(connection: Connection, project: str) -> Iterator[tuple[bool, str, int, int]]:
+    """Whether open, of which stratum, how many votes, how many items have them; from an index of
+    the queue alone."""
+    kinds = (item.c.is_open, item.c.stratum, item.c.votes)
+    rows = select(*kinds, func.count()).where(item.c.project == project).group_by(*kinds)
+    found = connection.execute(rows)
+    return ((bool(is_open), stratum, votes, many) for is_open, stratum, votes, many in found)
 
 
 def _done(store: Store, project: str) -> tuple[int, int]:
@@ -91,9 +94,9 @@ def _done(store: Store, project: str) -> tuple[int, int]:
     return totals[0], totals[1]
 
 
-def _still(project: Project, votes: int) -> int:
+def _still(project: Project, stratum: str, votes: int) -> int:
     """An open item wants at least one more."""
-    return max(1, project.overlap.votes - votes)
+    return max(1, project.votes_wanted(stratum) - votes)
 
 
 def _by_day(connection: Connection, project: str, now: float) -> list[Day]:

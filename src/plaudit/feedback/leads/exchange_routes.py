@@ -15,12 +15,13 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from plaudit.aggregation.exchange import Taken, give_judgments, take_judgments
+from plaudit.aggregation.exchange import Making, Taken, give_judgments, take_judgments
+from plaudit.feedback.projects.project import scale_of_marks
 from plaudit.feedback.protection.refusals import refusals
 from plaudit.feedback.protection.security import Signed, require
 from plaudit.formats.exchange import EXCHANGE_FORMATS
 from plaudit.formats.exchange.training import Shape
-from plaudit.store import Store, record_event
+from plaudit.store import Store, get_project, record_event
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["exchange"])
 Lead = Annotated[Signed, Depends(require("lead"))]
@@ -112,7 +113,10 @@ def give(
     path = folder / f"judgments.{kind}"
     try:
         with _named(path):
-            given = give_judgments(store, project, path, format=format, targets=targets)
+            making = None if targets == "votes" else _making(store, project)
+            given = give_judgments(
+                store, project, path, format=format, targets=targets, making=making
+            )
     except HTTPException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -123,11 +127,16 @@ def give(
     )
 
 
+def _making(store: Store, project: str) -> Making | None:
+    """On the scale of the project's own marks."""
+    stored = get_project(store, project)
+    scale = scale_of_marks(stored.config) if stored else None
+    return Making(scale=scale) if scale else None
+
+
 def _take(store: Store, project: str, path: Path, by: str, options: dict[str, Any]) -> Taken:
     with _named(path):
-        taken = take_judgments(store, project, path, **options)
-    record_event(store, project, by, "imported", {"judgments": taken.new_judgments})
-    return taken
+        return take_judgments(store, project, path, by=by, **options)
 
 
 @contextmanager

@@ -20,10 +20,13 @@ from plaudit.feedback.projects.project import Project, project_of
 from plaudit.feedback.protection.fields import STRICT, record_of
 from plaudit.feedback.protection.refusals import refusals, refused_as
 from plaudit.feedback.protection.security import Signed, require
+from plaudit.feedback.rating.rendering import plain_call
 from plaudit.judgments import Answer, Item
+from plaudit.records import Message
 from plaudit.store import Store, StoredItem, catch_up, get_project, people, stored_item
 from plaudit.store.people import reaches
 from plaudit.store.schema import item as table
+from plaudit.store.settled import is_settled
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["items"])
 Adjudicator = Annotated[Signed, Depends(require("adjudicator"))]
@@ -143,11 +146,11 @@ def show_item(project: str, number: int, request: Request, who: Adjudicator) -> 
     if found is None:
         raise HTTPException(404, "there is no such item in this project")
     said = adjudication.history(store, project, found.item.id)
-    is_settled = any(one.stands and adjudication.settles(one) for one in said)
+    has_settled = any(one.stands and adjudication.settles(one) for one in said)
     members = {member.rater: member for member in people.members(store, project)}
     with_names = reaches(who.role_of(project), "lead")
     return ItemWhole(
-        **_row(found, is_settled, adjudication.differing(store, project, found.item.id)),
+        **_row(found, has_settled, adjudication.differing(store, project, found.item.id)),
         prompt=_turns(found.item.prompt),
         candidates=[_turns(candidate.content) for candidate in found.item.candidates],
         steps=list(found.item.steps),
@@ -181,8 +184,8 @@ def project_here(store: Store, project: str) -> Project:
 def _rows(
     project: str, sort: str, question: str, stratum: str | None, settled: bool | None
 ) -> Select[Any]:
-    is_settled, here = adjudication.is_settled(), table.c.project == project
-    rows = select(table, is_settled.label("is_settled"))
+    settles, here = is_settled(), table.c.project == project
+    rows = select(table, settles.label("is_settled"))
     if sort == "disagreement":
         rows = rows.order_by(table.c.disagreement.desc(), table.c.number)
         here &= table.c.disagreement > 0
@@ -193,7 +196,7 @@ def _rows(
     if stratum is not None:
         here &= table.c.stratum == stratum
     if settled is not None:
-        here &= is_settled if settled else ~is_settled
+        here &= settles if settled else ~settles
     return rows.where(here)
 
 
@@ -214,8 +217,12 @@ def _excerpt(item: Item) -> str:
 def _turns(text: Any) -> list[Turn]:
     if isinstance(text, str):
         return [Turn(role="", content=text)]
-    turns = [Turn(role=turn.role, content=turn.content) for turn in text]
+    turns = [Turn(role=turn.role, content=_said_and_called(turn)) for turn in text]
     return turns or [Turn(role="", content="")]
+
+
+def _said_and_called(turn: Message) -> str:
+    return "\n".join(filter(None, [turn.content, *map(plain_call, turn.tool_calls)]))
 
 
 def _said(said: Said, member: people.Member | None, with_names: bool) -> SaidOnce:

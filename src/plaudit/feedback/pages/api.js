@@ -34,6 +34,12 @@ export async function request(method, path, body, options = {}) {
   throw new Refused(response.status, answer.error ?? response.statusText, after);
 }
 
+/* Of a judgment. ``crypto.randomUUID`` is there on secure pages only. */
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /* Who is signed in; sends who is not to the page where one signs in. */
 export async function session() {
   try {

@@ -65,7 +65,9 @@ async function settle(asked, again = false) {
   task?.busy(true);
   try {
     const found = await asked();
-    show(found.next ?? found);
+    const given = found.next ?? found;
+    await learn(given.assignment?.question);
+    show(given);
   } catch (failure) {
     if (!(failure instanceof Refused || failure instanceof Unreachable)) throw failure;
     showFailure(failure, again);
@@ -73,6 +75,16 @@ async function settle(asked, again = false) {
     busy = false;
     task?.busy(false);
   }
+}
+
+/* A project may have been given further questions since the page was opened. */
+async function learn(question) {
+  const isKnown = () => question === undefined || project.questions.some((one) => one.name === question);
+  if (!isKnown()) project = await api("GET", "");
+  if (isKnown()) return;
+  task?.end();
+  task = null;
+  throw new Refused(409, `The next task asks what the project no longer asks (${question}); tell its lead.`);
 }
 
 function show({ assignment, why }) {

@@ -4,6 +4,7 @@ import { pairwise } from "./answers/pairwise.js";
 import { ranking } from "./answers/ranking.js";
 import { steps } from "./answers/steps.js";
 import { writing } from "./answers/writing.js";
+import { newId } from "./api.js";
 import { Clock } from "./clock.js";
 import { announce, el, key } from "./dom.js";
 import { Stops } from "./stops.js";
@@ -142,10 +143,4 @@ export class Task {
   end() {
     this.clock.stop();
   }
-}
-
-/* ``crypto.randomUUID`` is there on secure pages only. */
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

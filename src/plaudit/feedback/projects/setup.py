@@ -44,8 +44,9 @@ def set_up_project(store: Store, project: Project, folder: Path) -> SetUp:
     if get_project(store, project.id) is None:
         put_project(store, project.id, config)
     put_guideline(store, project.id, project.guidelines.version, text)
-    put_project(store, project.id, config)
     added = add_items(store, project.id, items, project.overlap.votes)
+    # Raters at work are asked the questions of before until nothing more can be refused.
+    put_project(store, project.id, config)
     with store.writing() as connection:
         queue.make_indexes(connection)
         strata = {item.stratum for item in items}

@@ -14,8 +14,7 @@ from plaudit.feedback.projects.items import has_equal_candidates
 from plaudit.feedback.projects.project import Arena, Project
 from plaudit.judgments import Candidate, Item
 from plaudit.store import Store, add_items, get_item
-
-STRATUM = "arena"
+from plaudit.store.assignment_queue import ARENA_STRATUM
 
 
 class NoAnswer(RuntimeError):
@@ -48,19 +47,19 @@ def make_item(project: Project, prompt: str, answers: tuple[str, str]) -> Item:
     item = Item(
         id=f"arena-{secrets.token_hex(8)}", question=project.arena.question, prompt=prompt,
         candidates=tuple(Candidate(content=text, source=project.arena.model) for text in answers),
-        stratum=STRATUM,
+        stratum=ARENA_STRATUM,
     )  # fmt: skip
     if has_equal_candidates(item):
         raise NoAnswer("the model answered the same twice; ask something else")
     return item
 
 
-def put_before(store: Store, project: str, rater: str, item: Item) -> Assignment:
-    """The item in the store, wanted of this rater alone, and before anything they have open."""
-    add_items(store, project, [item], target_votes=1)
-    stored = get_item(store, project, item.id)
+def put_before(store: Store, project: Project, rater: str, item: Item) -> Assignment:
+    """The item in the store, and before this rater ahead of anything they have open."""
+    add_items(store, project.id, [item], project.votes_wanted(ARENA_STRATUM))
+    stored = get_item(store, project.id, item.id)
     assert stored is not None
-    return give_item(store, project, rater, stored.number)
+    return give_item(store, project.id, rater, stored.number)
 
 
 def key_of(arena: Arena) -> str:

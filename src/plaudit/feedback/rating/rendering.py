@@ -41,8 +41,15 @@ def plain_of(text: Text) -> str:
 # 2,000 texts of 10 kB are 40 MB with their HTML.
 @lru_cache(maxsize=2000)
 def markdown(text: str) -> str:
-    """CommonMark with tables and strike-through; raw HTML is escaped."""
-    return _MARKDOWN.render(text)
+    """CommonMark with tables and strike-through; raw HTML is escaped.
+
+    What is nested deeper than the parser goes, and it would leave out, is shown as it was written.
+    """
+    tokens = _MARKDOWN.parse(text)
+    deepest = max((token.level for token in tokens if token.nesting == 1), default=0)
+    if deepest >= _MARKDOWN.options.maxNesting - 1:
+        return f'<pre class="raw" dir="auto">{escape(text)}</pre>\n'
+    return _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
 
 
 def _turn(turn: Message) -> str:
@@ -70,18 +77,20 @@ def _call(call: ToolCall) -> str:
     )
 
 
+def plain_call(call: ToolCall) -> str:
+    """A call of a tool on one line."""
+    return f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})"
+
+
 def _plain_turn(turn: Message) -> str:
-    calls = [
-        f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in turn.tool_calls
-    ]
-    return "\n".join([f"{turn.role}: {turn.content}", *calls])
+    return "\n".join([f"{turn.role}: {turn.content}", *map(plain_call, turn.tool_calls)])
 
 
 def _indented(content: str) -> str:
     """JSON with its structure shown; what is not JSON as it stands."""
     try:
         return json.dumps(json.loads(content), ensure_ascii=False, indent=2)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested too deep to read
         return content
 
 

@@ -198,7 +198,7 @@ async def ask_twice(
     with refusals():
         answers = await arena.answer_twice(config.arena, body.prompt)
         item = arena.make_item(config, body.prompt, answers)
-        given = await run_in_threadpool(arena.put_before, store, project, who.rater, item)
+        given = await run_in_threadpool(arena.put_before, store, config, who.rater, item)
     return _json({"assignment": shown_assignment(given), "why": ""})
 
 

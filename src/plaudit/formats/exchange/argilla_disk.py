@@ -171,7 +171,7 @@ def _answered(
 def write(entries: Iterable[Entry]) -> Iterator[Written]:
     """Records of ``to_disk``; no rankings but those that were read from such records."""
     for entry in entries:
-        said = [(j, answers) for j in entry.judgments if (answers := _answers(j, NAME))]
+        said = _said(entry, NAME)
         row = entry.item.columns.get(NAME)
         record = dict(row) if isinstance(row, dict) else new_record(entry.item)
         questions = record["responses"] if isinstance(record["responses"], dict) else {}
@@ -190,7 +190,7 @@ def write(entries: Iterable[Entry]) -> Iterator[Written]:
 def write_flat(entries: Iterable[Entry]) -> Iterator[Written]:
     """Flattened records; no rankings but those that were read from such records."""
     for entry in entries:
-        said = [(j, answers) for j in entry.judgments if (answers := _answers(j, FLAT))]
+        said = _said(entry, FLAT)
         row = entry.item.columns.get(FLAT)
         record = dict(row) if isinstance(row, dict) else _new_flat(entry.item)
         lists: dict[str, list[Any]] = {}
@@ -207,6 +207,15 @@ def write_flat(entries: Iterable[Entry]) -> Iterator[Written]:
 def _new_flat(item: Item) -> dict[str, Any]:
     record = new_record(item)
     return {"id": item.id, **record["fields"], **record["metadata"]}
+
+
+def _said(entry: Entry, format: str) -> list[tuple[Judgment, dict[str, Any]]]:
+    """What each person said first: all answers of one are read as one judgment."""
+    found: dict[str, tuple[Judgment, dict[str, Any]]] = {}
+    for judgment in entry.judgments:
+        if answers := _answers(judgment, format):
+            found.setdefault(judgment.rater.id, (judgment, answers))
+    return list(found.values())
 
 
 def _answers(judgment: Judgment, format: str) -> dict[str, Any]:

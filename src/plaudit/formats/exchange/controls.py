@@ -78,7 +78,8 @@ def hear(row: Row, controls: Sequence[Control], count: int, choices: ChoiceMap) 
         answer = Rated(values=criteria.pop(name) if name in _OVERALL else criteria[name])
     if answer is None:
         answer = _labelled(row, left)
-    texts = [c for c in left if c.kind == "text"]
+    # A note may stand before the response that it is about.
+    texts = sorted((c for c in left if c.kind == "text"), key=lambda c: c.name not in _RESPONSES)
     if answer is None and texts:
         left.remove(texts[0])
         answer = Written(text=texts.pop(0).value)
@@ -112,7 +113,8 @@ def refuse_bare(row: Row, heard: Heard, controls: Sequence[Control], expected: s
     """
     if not isinstance(heard.answer, Written):
         return
-    name = next(c.name for c in controls if c.kind == "text")
+    texts = [c.name for c in controls if c.kind == "text"]
+    name = next((name for name in texts if name in _RESPONSES), texts[0])
     if name not in _RESPONSES:
         row.fail(f"{name} is a string, and may be a label or a text", expected)
 

@@ -25,6 +25,7 @@ from plaudit.formats.exchange.entries import (
     written_text,
 )
 from plaudit.formats.files import Row
+from plaudit.formats.messages import alike
 from plaudit.judgments import Answer, Candidate, Item, Judgment, Pairwise, Rated, Rater, Stepped
 from plaudit.records import Judged, Messages
 
@@ -153,6 +154,7 @@ def write_hh(entries: Iterable[Entry]) -> Iterator[Written]:
 
 
 def _trl_row(item: Item, judgment: Judgment) -> dict[str, Any] | None:
+    item = _alike(item)
     prompt = {"prompt": written_text(item.prompt)}
     match judgment.answer:
         case Pairwise(both_bad=False) if len(item.candidates) == 2:
@@ -164,6 +166,15 @@ def _trl_row(item: Item, judgment: Judgment) -> dict[str, Any] | None:
             right = [label == "right" for label in labels]
             return item.columns | prompt | {"completions": list(item.steps), "labels": right}
     return None
+
+
+def _alike(item: Item) -> Item:
+    asked, said = alike(item.prompt, [candidate.content for candidate in item.candidates])
+    candidates = tuple(
+        candidate.model_copy(update={"content": content})
+        for candidate, content in zip(item.candidates, said, strict=True)
+    )
+    return item.model_copy(update={"prompt": asked, "candidates": candidates})
 
 
 def _sides(item: Item, judgment: Judgment) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plaudit.formats.exchange.entries import Entry, Reading
+from plaudit.formats.exchange.entries import Entry, Reading, Written
 from plaudit.formats.exchange.table import EXCHANGE_FORMATS
 from plaudit.formats.files import Row
+from plaudit.formats.messages import alike
 from plaudit.judgments import Item, Judgment, Pairwise, Skipped
 from plaudit.records import Record
 
@@ -42,7 +43,7 @@ def write_exchange(entries: Iterable[Entry], format: str) -> Rows:
     if format not in EXCHANGE_FORMATS:
         raise ValueError(f"{format}: no such format; choose {', '.join(EXCHANGE_FORMATS)}")
     given = list(entries)
-    written = list(EXCHANGE_FORMATS[format].write(given))
+    written, again = _readable(list(EXCHANGE_FORMATS[format].write(given)), format)
     said = [judgment for row in written for judgment in row.says]
     losses = _unsaid(given, {judgment.id for judgment in said})
     there = {item.id for row in written for item in row.items}
@@ -51,7 +52,7 @@ def write_exchange(entries: Iterable[Entry], format: str) -> Rows:
     )
     values = tuple(row.value for row in written)
     items = {entry.item.id: entry.item for entry in given}
-    losses += _changed(_read_again(values, format), said, items)
+    losses += _changed(again, said, items)
     return Rows(values=values, judgments=len(said), losses=dict(sorted((+losses).items())))
 
 
@@ -79,6 +80,25 @@ def _read_again(values: Sequence[dict[str, Any]], format: str) -> list[Entry]:
     return list(EXCHANGE_FORMATS[format].read(rows, reading))
 
 
+def _readable(written: list[Written], format: str) -> tuple[list[Written], list[Entry]]:
+    """The rows from which what they say can be read again, and what was read; others are left out,
+    and say nothing."""
+    again = _again(written, format)
+    if again is None:
+        written = [row for row in written if _again([row], format) is not None]
+        again = _again(written, format)
+    return written, again or []
+
+
+def _again(written: Sequence[Written], format: str) -> list[Entry] | None:
+    try:
+        found = _read_again([row.value for row in written], format)
+    except ValueError:
+        return None
+    said = sum(len(row.says) for row in written)
+    return found if sum(len(entry.judgments) for entry in found) == said else None
+
+
 def _unsaid(entries: Sequence[Entry], said: set[str]) -> Counter[str]:
     missing = [j for entry in entries for j in entry.judgments if j.id not in said]
     return Counter(f"judgment ({_called(judgment)})" for judgment in missing)
@@ -96,8 +116,6 @@ def _changed(
 ) -> Counter[str]:
     """By field, how many judgments and items do not come back as they were."""
     back = [(judgment, entry.item) for entry in again for judgment in entry.judgments]
-    if len(back) != len(said):
-        raise ValueError(f"wrote {len(said)} judgments, but {len(back)} can be read from the rows")
     lost: Counter[str] = Counter()
     seen: set[str] = set()
     for judgment, (found, item) in zip(said, back, strict=True):
@@ -112,7 +130,7 @@ def _changed(
 def _as_placed(given: Item, judgment: Judgment, item: Item) -> tuple[Judgment, Item]:
     """With the candidates of a pair in the order given: where the better stands first, that is
     no loss."""
-    texts = [candidate.content for candidate in given.candidates]
+    texts = list(alike(given.prompt, [candidate.content for candidate in given.candidates])[1])
     if len(texts) != 2 or texts != [c.content for c in reversed(item.candidates)]:
         return judgment, item
     turned: dict[str, Any] = {

@@ -18,14 +18,13 @@ function numbers(low, high) {
 
 const CANNOT_SAY = { value: null, label: "Cannot say", text: "–", key: "x" };
 
-/* One row a candidate on one scale. */
+/* One row a candidate on one scale; of an item without candidates one row for the whole. */
 function byCandidate({ title, hint, scale: range, assignment, changed, optional, labels }) {
   const options = numbers(...range);
   labels?.forEach((label, index) => { options[index].label = `${options[index].value}, ${label}`; });
   if (optional) options.push(CANNOT_SAY);
-  const rows = assignment.candidates.map((_, place) => scale({
-    legend: letter(place), options, changed, kind: "marks", steps: true,
-  }));
+  const legends = assignment.candidates.length ? assignment.candidates.map((_, place) => letter(place)) : [title];
+  const rows = legends.map((legend) => scale({ legend, options, changed, kind: "marks", steps: true }));
   const element = el("section", { class: "criterion", "aria-label": title },
     el("h3", {}, title), hint && el("p", { class: "soft small" }, hint),
     el("div", { class: "by-candidate" }, rows.map((row) => row.element)));

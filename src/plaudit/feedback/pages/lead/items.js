@@ -1,5 +1,5 @@
 /* Items by disagreement; one of them with its history, and the answer that settles it. */
-import { request } from "../api.js";
+import { newId, request } from "../api.js";
 import { el } from "../dom.js";
 import { meter } from "./charts.js";
 import { answerForm, inWords } from "./answers.js";
@@ -51,7 +51,7 @@ export async function itemView({ api, attempt }, number) {
   ]);
   const question = project?.questions.find((one) => one.name === item.question);
   const settle = (judgment) => attempt(
-    () => request("POST", `${api}/adjudications`, { item: item.number, judgment: { id: crypto.randomUUID(), ...judgment } }),
+    () => request("POST", `${api}/adjudications`, { item: item.number, judgment: { id: newId(), ...judgment } }),
   );
   return [
     el("p", { class: "wide" }, el("a", { href: "#items" }, "All items")),

@@ -1,0 +1,40 @@
+"""The votes of items when a rater's stop or begin to count."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, select
+
+from plaudit.store.schema import item, vote
+from plaudit.store.settled import is_settled
+from plaudit.store.tallies import fold
+from plaudit.store.tally_rows import chunks
+from plaudit.store.votes import read_vote
+
+
+def count_votes_of(connection: Connection, project: str, rater: str, by: int) -> None:
+    """Add so much to the votes of every item on which one of the rater's stands, whichever way it
+    came into the log; open those that want more, and close those that have enough.
+
+    Within ``Store.appending``.
+    """
+    while fold(connection):
+        pass
+    votes = sa.case((item.c.votes + by > 0, item.c.votes + by), else_=0)
+    wants_more = sa.and_(
+        votes < item.c.target_votes, sa.not_(item.c.is_gold), sa.not_(is_settled())
+    )
+    for ids in chunks(sorted(_voted_on(connection, project, rater))):
+        connection.execute(
+            item.update()
+            .where(item.c.project == project, item.c.id.in_(ids))
+            .values(votes=votes, is_open=wants_more)
+        )
+
+
+def _voted_on(connection: Connection, project: str, rater: str) -> set[str]:
+    of_rater = select(vote.c.item, vote.c.facts).where(
+        vote.c.rater == rater, vote.c.project == project
+    )
+    found = connection.execute(of_rater).all()
+    return {row.item for row in found if read_vote(row.facts).is_counted}
