@@ -39,12 +39,12 @@ def _forward(module: nn.Linear, x: Tensor) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    """``y = x W' + b``, ``dx = dy W``, ``dW = dy' x`` and ``db = sum_X dy``; x and W alone are
-    kept, as they are."""
+    """``y = x W' + b``, ``dx = dy W``, ``dW = dy' x`` and ``db = sum_X dy``; W alone is kept and,
+    where W learns, x: both as they are."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight_OI)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight_OI)
         bias = None if bias_O is None else bias_O.float()
         return F.linear(x.float(), weight_OI.float(), bias).to(x.dtype)
 
@@ -56,7 +56,8 @@ class _Linear(torch.autograd.Function):
         dy_XO = grads[0].reshape(-1, outputs).float()
         d_x = d_weight = d_bias = None
         if ctx.needs_input_grad[0]:
-            d_x = (dy_XO @ weight_OI.float()).to(x.dtype).view(x.shape)
+            d_x = (dy_XO @ weight_OI.float()).to(weight_OI.dtype)
+            d_x = d_x.view(*grads[0].shape[:-1], inputs)
         if ctx.needs_input_grad[1]:
             d_weight = (dy_XO.T @ x.reshape(-1, inputs).float()).to(weight_OI.dtype)
         if ctx.needs_input_grad[2]:
