@@ -146,11 +146,14 @@ def test_the_policys_lambda_follows_the_length():
     assert length_adaptive_lambda(torch.tensor([3, 25]), alpha=0.1).tolist() == [
         0.0, pytest.approx(0.6),
     ]  # fmt: skip
-    for values, score, lam, advantage in zip(
-        VALUES, [1.0, -1.0], [0.0, 0.6], by_branch(tree, tree.token["advantage"]), strict=True
-    ):
+    for values, score, lam, advantage, returns in zip(
+        VALUES, [1.0, -1.0], [0.0, 0.6], by_branch(tree, tree.token["advantage"]),
+        by_branch(tree, tree.token["return"]), strict=True,
+    ):  # fmt: skip
         rewards = [0.0] * (len(values) - 1) + [score]
         np.testing.assert_allclose(advantage, gae_by_hand(rewards, values, lam), atol=1e-6)
+        of_critic = gae_by_hand(rewards, values, 0.5) + np.array(values)
+        np.testing.assert_allclose(returns, of_critic, atol=1e-6)
 
 
 def test_gae_goes_over_the_tokens_of_a_tool_as_if_they_were_not_there():

@@ -27,7 +27,7 @@ from plaudit.scoring import (
     load_tools,
 )
 from plaudit.stages.rl_combine import CombineOptions
-from plaudit.stages.rl_composition import Composition
+from plaudit.stages.rl_composition import Composition, check_columns
 from plaudit.stages.rl_rewards import SourceOptions
 from plaudit.text import Renderer, load_tokenizer
 from tests.small import TOOLS
@@ -248,6 +248,16 @@ def test_gates_see_probabilities_and_prompts_that_ask_for_safety():
     assert np.mean(rewards_of(whitened, said, prompts)) == pytest.approx(0, abs=1e-9)
     with pytest.raises(ValueError, match="a came to 3, but gated needs probabilities"):
         rewards_of(gate, [parts(a=3.0, b=0.5)])
+
+
+def test_what_says_that_safety_decides_is_true_or_false_and_there():
+    say = CombineOptions(method="gated", safety="a", safety_column="unsafe")
+    prompts = [asked("x"), asked("y", unsafe=True)]
+    check_columns(say, prompts)
+    with pytest.raises(ValueError, match="no prompt has a column 'unsaef'; did you mean unsafe"):
+        check_columns(say.model_copy(update={"safety_column": "unsaef"}), prompts)
+    with pytest.raises(ValueError, match="column 'unsafe' holds 'false'; combine"):
+        check_columns(say, [asked("z", unsafe="false")])
 
 
 def test_gdpo_groups_by_prompt():

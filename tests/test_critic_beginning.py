@@ -86,3 +86,9 @@ def test_a_critic_from_elsewhere_is_left_as_it_is(place: Path):
     source = {"reward_model": str(place / "adapter"), "weight": 3.0}
     options = {"rewards": {"model": source}, "critic": {"model": str(place / "whole")}}
     assert torch.equal(head_of(place, "whole", **options), raw_head(place, "whole"))
+
+
+def test_a_critic_of_other_tokens_is_refused(place: Path):
+    other = str(small_checkpoint(place / "other", vocab_size=420))
+    with pytest.raises(ValueError, match="other has another tokenizer than the policy"):
+        head_of(place, "whole", reward_model=str(place / "whole"), critic={"model": other})

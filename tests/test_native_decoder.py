@@ -13,7 +13,14 @@ from plaudit.native import library
 from plaudit.native.decoder import PAGE_TOKENS, Decoder, is_decodable
 from plaudit.native.draw import draw
 from plaudit.native.structures import ROW
-from plaudit.sampling import LocalSampler, SamplingParams, choose_tokens, layers, tokens
+from plaudit.sampling import (
+    LocalSampler,
+    SamplingParams,
+    Start,
+    choose_tokens,
+    layers,
+    tokens,
+)
 from tests.test_sampling import DigitRenderer, prompts, tree_of
 from tests.tiny import VOCAB, random_tree, tiny_language_model, tiny_scalar_model
 
@@ -188,6 +195,14 @@ def test_a_broken_model_is_named(broken: float):
     logits_BV[1, 3] = broken
     with pytest.raises(ValueError, match="not numbers"):
         draw(logits_BV, torch.zeros(2), 1.0)
+
+
+@pytest.mark.parametrize("token", [-1, VOCAB])
+def test_tokens_the_model_has_not_are_refused(token: int):
+    engine = LocalSampler(model_of("llama"), DigitRenderer())  # pyright: ignore[reportArgumentType]
+    start = Start(name="a", ids=np.array([3, token, 4]), indices=range(2), max_tokens=2)
+    with pytest.raises(ValueError, match=f"token {token} is none of the model's {VOCAB}"):
+        engine.go_on([start], SamplingParams(max_tokens=2))
 
 
 @pytest.mark.parametrize("family", KNOWN)

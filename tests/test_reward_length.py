@@ -31,6 +31,8 @@ def test_length_slopes_are_the_gradient_of_the_correlations():
         assert float(slopes.length_S[s]) == pytest.approx(by_head, abs=1e-6)
     flat = length_slopes(quality, head, torch.ones(12))
     assert not flat.quality_S.any() and not flat.length_S.any() and flat.correlation == 0
+    level = length_slopes(quality, torch.full((12,), 0.3), length)
+    assert level.quality_S.any() and not level.length_S.any()
 
 
 def descend(length_coefficient: float) -> tuple[float, float]:

@@ -208,6 +208,7 @@ def test_rewards_that_do_not_go_together_are_refused(tmp_path: Path, options: di
         ({"method": "constrained"}, "combine.limits: constrained needs costs"),
         ({"method": "constrained", "limits": {"a": 1, "b": 1}}, "and one reward that is none"),
         ({"method": "worst"}, "members .worst. have no weights"),
+        ({"method": "gated", "safety": "a"}, "rewards.a.weight: a gate has none"),
     ],
 )
 def test_combinations_say_what_they_lack(tmp_path: Path, combine: dict, said: str):

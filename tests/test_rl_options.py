@@ -14,7 +14,7 @@ from plaudit.stages.rl_coefficients import Coefficients
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_updates import correction_of, objective_of
 
-GIVEN = {"model": "m", "dataset": "d", "reward_model": "r", "max_steps": 1}
+GIVEN = {"model": "m", "dataset": "d", "reward_model": "r", "max_steps": 100}
 
 
 def config_of(algorithm: str, **options: Any) -> RLConfig:
@@ -66,6 +66,27 @@ def test_what_is_given_goes_before_the_row():
     assert config_of("dapo", dynamic_sampling=False).max_sampling_rounds is None
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "expected"),
+    [
+        ("grpo", None, "none"),
+        ("grpo", "group", "none"),
+        ("grpo", "batch", "batch"),
+        ("grpo", "tokens", "tokens"),
+        ("lite_ppo", "group", "none"),
+        ("lite_ppo", None, "batch"),
+    ],
+)
+def test_gdpo_takes_the_place_of_a_groups_deviation_alone(
+    name: str, said: str | None, expected: str
+):
+    rewards = {"a": {"rule": "length"}, "b": {"rule": "repetition"}}
+    config = config_of(
+        name, reward_model=None, rewards=rewards, combine={"method": "gdpo"}, scale_rewards=said
+    )
+    assert config.row.scale_rewards == expected
+
+
 def test_corrections_have_the_published_bounds():
     found = {
         kind: correction_of(config_of("grpo", correction={"kind": kind}))
@@ -99,6 +120,7 @@ REFUSED = {
     "remax in parts": ("remax", {"num_mini_batches": 2}, "no importance ratio; one update"),
     "a scaled critic": ("ppo", {"scale_rewards": "batch"}, "say critic.whiten_advantages"),
     "a group of rloo": ("rloo", {"scale_rewards": "group"}, "needs the group's mean as baseline"),
+    "only a warm-up": ("vapo", {"max_steps": 50}, "critic.warmup_steps: leaves the policy none"),
     "a critic for gspo": ("gspo", {"critic": {}}, "critic: gspo has none"),
     "lone answers": ("dapo", {"num_generations": 1}, "dapo needs at least 2"),
     "dynamic ppo": ("ppo", {"dynamic_sampling": True}, "learns from equal rewards too"),

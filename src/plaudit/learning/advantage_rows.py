@@ -120,12 +120,13 @@ def _with_gae(trees: Sequence[Tree], values: Sequence[np.ndarray], shaping: Shap
     reward_ST = _token_rewards(trees, tokens_S, mask_ST, shaping)
     value_ST = torch.zeros(mask_ST.shape)
     value_ST[mask_ST] = torch.as_tensor(np.concatenate(values)).float()
-    lam = shaping.lam
+    lam, value_lam = shaping.lam, shaping.value_lam
     if shaping.length_adaptive_alpha is not None:
         lam = length_adaptive_lambda(tokens_S, alpha=shaping.length_adaptive_alpha)
+        value_lam = shaping.lam if value_lam is None else value_lam
     advantage_ST, return_ST = gae(reward_ST, value_ST, mask_ST, gamma=shaping.gamma, lam=lam)
-    if shaping.value_lam is not None:
-        _, return_ST = gae(reward_ST, value_ST, mask_ST, gamma=shaping.gamma, lam=shaping.value_lam)
+    if value_lam is not None:
+        _, return_ST = gae(reward_ST, value_ST, mask_ST, gamma=shaping.gamma, lam=value_lam)
     advantage_N = advantage_ST[mask_ST]
     if shaping.whiten_advantages:
         advantage_N = whiten(advantage_N)

@@ -28,6 +28,8 @@ from transformers.masking_utils import sdpa_mask
 from plaudit.models.tree_attention import TreeSpan, tree_attention
 
 SHARED_KEYS = "plaudit_sdpa"
+_DEAF = {"doge", "nemotron"}
+"""Families whose layers do not hand attention what they are told, or rewrite its mask."""
 _HEAD_SIZES = range(16, 257)
 """That FlexAttention's kernels are tuned for on a GPU; smaller ones they refuse."""
 
@@ -42,13 +44,18 @@ def share_keys(model: PreTrainedModel) -> None:
         model.set_attn_implementation(SHARED_KEYS)
 
 
+def hands_on(model: PreTrainedModel) -> bool:
+    """Whether attention is given all that the model is called with."""
+    return model.config.model_type not in _DEAF
+
+
 def attends_to_trees(model: PreTrainedModel, device_type: str) -> bool:
     """Whether the model's attention is ours on such a device, and takes trees packed in one row."""
     config = model.config
     # DeepSeek's values are of another size than its keys; Gemma 2 caps the logits.
     other = any(getattr(config, name, None) for name in ("v_head_dim", "attn_logit_softcapping"))
     ours = config._attn_implementation == SHARED_KEYS and model._supports_attention_backend
-    if not ours or other:
+    if not ours or other or not hands_on(model):
         return False
     return device_type == "cpu" or (device_type == "cuda" and _has_kernels(config))
 

@@ -6,6 +6,7 @@ tokens.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ from plaudit.models.token_head import logprobs_and_entropy
 
 # Layers whose state runs through the tokens one by one cannot skip a sibling.
 _BRANCHING_LAYERS = {"full_attention", "sliding_attention"}
+_SCALES = ("logit_scale", "lm_head_multiplier")
+"""Of logits, by the names that configs have for them: Cohere, Falcon H1."""
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""Gemma 2, RecurrentGemma, xLSTM."""
+_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.05}
+"""How far two ways of computing one logit may be apart, relative to the largest."""
 _LOGITS_KEPT = 1 << 25
 """Entries of ``[N, V]`` that a pass may hold at once: 128 MB in float32."""
 
@@ -33,10 +40,21 @@ def layout_of(model: PreTrainedModel, device_type: str | None = None) -> Layout:
     config = model.config
     layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
     stateful = bool(getattr(model, "_is_stateful", False))
-    if stateful or not layer_types <= _BRANCHING_LAYERS:
+    if stateful or not layer_types <= _BRANCHING_LAYERS or not _takes_places(model):
         return "rows"
     packed = attends_to_trees(model, device_type or model.device.type)
     return "packed" if packed else "tree"
+
+
+def _takes_places(model: PreTrainedModel) -> bool:
+    """Whether positions and a mask are all that the model knows of where tokens stand: not where
+    it reckons distances along the row itself."""
+    config = model.config
+    biased = bool(getattr(config, "alibi", False))  # Falcon; others with ALiBi take no positions
+    windowed = "local" in (getattr(config, "attention_layers", None) or ())  # GPT-Neo
+    own_mask = config.model_type == "openai-gpt"
+    named = inspect.signature(type(model.base_model).forward).parameters
+    return "position_ids" in named and not (biased or windowed or own_mask)
 
 
 def hidden_states(model: PreTrainedModel, batch: TreeBatch, read_R: Tensor) -> Tensor:
@@ -141,12 +159,33 @@ def language_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits over the vocabulary, with the scaling and capping some families apply."""
     head = model.get_output_embeddings()
     assert isinstance(head, nn.Module), f"{type(model).__name__} has no language head"
-    logits = head(hidden)
     config = model.config
-    if scale := getattr(config, "logit_scale", None):  # Cohere
-        logits = logits * scale
-    if scaling := getattr(config, "logits_scaling", None):  # Granite
-        logits = logits / scaling
-    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
-        logits = cap * torch.tanh(logits / cap)
+    if config.model_type == "modernbert-decoder":
+        hidden = model.lm_head(hidden)
+    logits = head(hidden)
+    for name in _SCALES:
+        if scale := getattr(config, name, None):
+            logits = logits * scale
+    if scaling := getattr(config, "logits_scaling", None):
+        # HyperCLOVA X has Granite's name for its inverse.
+        logits = logits * scaling if config.model_type == "hyperclovax" else logits / scaling
+    for name in _CAPS:
+        if cap := getattr(config, name, None):
+            logits = cap * torch.tanh(logits / cap)
     return logits
+
+
+def knows_head(model: PreTrainedModel) -> bool:
+    """Whether ``language_logits`` of its hidden states are the model's own logits."""
+    ids_1T = torch.arange(2, device=model.device)[None]
+    with torch.no_grad():
+        expected_1TV = model(input_ids=ids_1T, use_cache=False).logits.float()
+        states = model.base_model(input_ids=ids_1T, use_cache=False)
+        if not hasattr(states, "last_hidden_state"):
+            return False
+        found_1TV = language_logits(model, states.last_hidden_state).float()
+    if found_1TV.shape != expected_1TV.shape:
+        return False
+    off = (found_1TV - expected_1TV).abs().max()
+    # Logits that are no numbers are for those to tell who read them.
+    return not bool(off > _ROUNDING[model.dtype] * expected_1TV.abs().max())

@@ -22,6 +22,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from plaudit.assets import shipped
+from plaudit.models.forward import knows_head
 from plaudit.models.native_layers import use_own_kernels
 
 Precision = Literal["float32", "bfloat16"]
@@ -74,13 +75,19 @@ def load_language_model(
     """A causal language model in the dtype and on the device said, dropout off.
 
     Raises:
-        ValueError: there is no such model, its files cannot be read, weights are missing, or it is
-            a reward model or another kind of model.
+        ValueError: there is no such model, its files cannot be read, weights are missing, it is
+            a reward model or another kind of model, or its logits are made of its hidden states in
+            a way not known here.
     """
     if is_scalar_model(name, trust_remote_code=trust_remote_code):
         raise ValueError(f"{name}: a reward model or classifier; expected a language model")
-    model = _load(AutoModelForCausalLM, name, precision, trust_remote_code)
-    return on_device(model, device)
+    model = on_device(_load(AutoModelForCausalLM, name, precision, trust_remote_code), device)
+    if not knows_head(model):
+        raise ValueError(
+            f"{name}: {type(model).__name__} makes its logits in a way that is not known here, so "
+            "its log-probabilities would be wrong; take another family of models"
+        )
+    return model
 
 
 def load_scalar_model(

@@ -128,7 +128,11 @@ class Decoder:
             rows: of ``ROW``; what follows one another in one prompt is best side by side.
             table: [holders, longest], int32: which pages are a holder's, in order.
             read_R: which rows' states are asked for, ascending; all, where not said.
+
+        Raises:
+            ValueError: a token is none of the model's.
         """
+        self._check_tokens(rows["token"])
         self._turn(int(rows["position"].max()) + 1)
         asked, read = rows, None
         if read_R is not None:
@@ -156,6 +160,16 @@ class Decoder:
             address(logits_XV), threads_for(logits_XV.numel() * inputs // _PRODUCTS_AT_ONCE),
         )  # fmt: skip
         return logits_XV
+
+    def _check_tokens(self, token_X: np.ndarray) -> None:
+        """Kernels would read past the embeddings."""
+        known = self._base.embed_tokens.num_embeddings
+        least, most = int(token_X.min()), int(token_X.max())
+        if least < 0 or most >= known:
+            raise ValueError(
+                f"token {most if most >= known else least} is none of the model's {known}: its "
+                "tokenizer and its weights do not belong together"
+            )
 
     def _whole(self) -> Model:
         config, base, first = self._config, self._base, self._base.layers[0].self_attn

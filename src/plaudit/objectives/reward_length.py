@@ -45,5 +45,7 @@ def length_slopes(quality_S: Tensor, head_S: Tensor, length_S: Tensor) -> Length
 def _correlation(x_S: Tensor, y_S: Tensor) -> Tensor:
     """Pearson's; 0, without a slope, where either is constant."""
     x_S, y_S = x_S - x_S.mean(), y_S - y_S.mean()
-    scale = (x_S.square().sum() * y_S.square().sum()).clamp(min=1e-24).sqrt()
-    return (x_S * y_S).sum() / scale
+    product = x_S.square().sum() * y_S.square().sum()
+    if product < 1e-24:
+        return 0.0 * x_S.sum()
+    return (x_S * y_S).sum() / product.sqrt()

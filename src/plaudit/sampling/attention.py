@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from plaudit.models.attention import SHARED_KEYS
+from plaudit.models.attention import SHARED_KEYS, hands_on
 from plaudit.models.forward import layout_of
 from plaudit.sampling.keys import Keys
 from plaudit.sampling.page_attention import Scoring
 
 SAMPLING = "plaudit_sampling"
+_OTHERWISE = {"diffllama", "hrm_text", "phimoe"}
+"""Families that attend several times in a layer, or whose window only a mask would tell."""
 
 
 class Pass(Protocol):
@@ -66,8 +68,8 @@ def can_be_packed(model: PreTrainedModel) -> bool:
     """
     plain = model.config._attn_implementation in (SHARED_KEYS, "sdpa")
     capped = bool(getattr(model.config, "attn_logit_softcapping", None))
-    own_code = not model._supports_attention_backend
-    return layout_of(model) != "rows" and (plain or capped) and not own_code
+    known = model._supports_attention_backend and model.config.model_type not in _OTHERWISE
+    return layout_of(model) != "rows" and (plain or capped) and known and hands_on(model)
 
 
 @contextmanager

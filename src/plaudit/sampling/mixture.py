@@ -33,7 +33,8 @@ class MixtureSampler:
         slots: sequences sampled at the same time.
 
     Raises:
-        ValueError: a model carries a state from token to token, which padding would change.
+        ValueError: a model carries a state from token to token, or reckons places along the row,
+            which padding would change.
     """
 
     def __init__(
@@ -46,7 +47,10 @@ class MixtureSampler:
         slots: int = 64,
     ) -> None:
         if "rows" in (layout_of(first), layout_of(second)):
-            raise ValueError("nash_md: models with a state (Mamba, Jamba) cannot be mixed")
+            raise ValueError(
+                "nash_md: models with a state (Mamba, Jamba) or without positions (ALiBi) cannot "
+                "be mixed"
+            )
         self._models = {first: 1.0 - share, second: share}
         self._renderer = renderer
         self._slots = slots

@@ -21,7 +21,7 @@ from plaudit.models import Roles
 from plaudit.records import Prompt
 from plaudit.sampling import Sampler
 from plaudit.stages.rl_coefficients import Coefficients
-from plaudit.stages.rl_composition import References
+from plaudit.stages.rl_composition import References, check_columns
 from plaudit.stages.rl_gathering import Sources, gather
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.rl_references import reference_rewards
@@ -58,6 +58,7 @@ def run(config: RLConfig, output: Path) -> Artifact:
     renderer = told_of_tools(config.environment, renderer)
     loaded = load_prompts(config.dataset, portion=config.portion)
     prompts = prompts_within(loaded, renderer, config.max_prompt_length)
+    check_columns(config.combine, prompts)
     order = Order(rows=len(prompts), batch_size=config.batch_size, epochs=1, seed=config.seed)
     roles = open_roles(config)
     adapted = reward_on_backbone(config, roles)

@@ -86,4 +86,7 @@ class CombineOptions(Config):
             f"rewards: an ensemble's members ({self.method}) have no weights": (
                 self.method in ("worst", "mean_minus_variance") and bool(weighed)
             ),
+            f"rewards.{self.safety}.weight: a gate has none; it decides by what it says": (
+                self.method == "gated" and self.safety in weighed
+            ),
         }

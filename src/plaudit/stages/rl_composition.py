@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plaudit.config import nearest
 from plaudit.learning.moments import RunningMoments
 from plaudit.learning.multipliers import Multiplier
 from plaudit.objectives import (
@@ -26,13 +27,43 @@ from plaudit.objectives import (
     whiten,
     worst_of,
 )
-from plaudit.records import Invalid, Rollout
+from plaudit.records import Invalid, Prompt, Rollout
 from plaudit.scoring import Parts
 from plaudit.stages.rl_combine import CombineOptions
 from plaudit.stages.rl_rewards import SourceOptions
 
 References = Mapping[str, Mapping[str, Sequence[float]]]
 """By source and prompt: what the source says of the reference policy's own responses."""
+
+
+def safety_asked(column: str | None, prompt: Prompt) -> bool:
+    """Whether the prompt's row says that safety decides; a row without the column does not.
+
+    Raises:
+        ValueError: the column holds neither true nor false.
+    """
+    found = prompt.columns.get(column, False) if column else False
+    if not isinstance(found, int):
+        raise ValueError(
+            f"{prompt.id}: column {column!r} holds {found!r}; combine.safety_column expects true "
+            "or false, which CSV has no way to say: give JSON Lines"
+        )
+    return bool(found)
+
+
+def check_columns(combine: CombineOptions, prompts: Sequence[Prompt]) -> None:
+    """Raise unless some prompt has the column that says when safety decides.
+
+    Raises:
+        ValueError: none has, or one holds neither true nor false.
+    """
+    column = combine.safety_column
+    if column and not any(column in prompt.columns for prompt in prompts):
+        known = sorted({name for prompt in prompts for name in prompt.columns})
+        others = nearest(column, known) if known else ""
+        raise ValueError(f"combine.safety_column: no prompt has a column {column!r}{others}")
+    for prompt in prompts:
+        safety_asked(column, prompt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,8 +236,7 @@ class Composition:
                     f"rewards: {name} came to {wrong:.3g}, but gated needs probabilities; say "
                     "normalisation: sigmoid for scores of a reward model, and weights that sum to 1"
                 )
-        column = combine.safety_column
-        asked = [bool(column and r.prompt.columns.get(column)) for r in rollouts]
+        asked = [safety_asked(combine.safety_column, rollout.prompt) for rollout in rollouts]
         reward_N = gated(safety_N, helpful_N, torch.tensor(asked), threshold=combine.threshold)
         return whiten(reward_N) if combine.whiten else reward_N
 

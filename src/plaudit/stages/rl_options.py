@@ -171,7 +171,7 @@ class RLConfig(ModelOptions, AdapterOptions, OptimiserOptions):
             for name in SURROGATE_OPTIONS
             if (value := getattr(self, name)) is not None and hasattr(row.surrogate, name)
         }
-        gdpo = self.combine.method == "gdpo" and row.scale_rewards == "group"
+        gdpo = self.combine.method == "gdpo" and self.scale_rewards == "group"
         assert self.beta is not None and self.kl_in and self.kl_estimator and self.aggregation
         return replace(
             row,

@@ -14,6 +14,7 @@ from plaudit.models import load_scalar_model as load_scalar
 from plaudit.models.loading import scalar_head, standardise_head
 from plaudit.scoring import read_reference
 from plaudit.stages.rl_options import RLConfig
+from plaudit.text import load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ def open_roles(config: RLConfig) -> Roles:
 
     With adapters they share one backbone; the critic begins as the reward model's adapter and head
     where that is an adapter on this very backbone, else as a new one.
+
+    Raises:
+        ValueError: a model cannot be loaded, or the critic's would read other tokens.
     """
     said = config.model_dump(include={"precision", "device", "trust_remote_code"})
     policy = load_language_model(config.model, **said)
@@ -31,6 +35,7 @@ def open_roles(config: RLConfig) -> Roles:
     models = {"policy": policy, "reference": load_language_model(config.model, **said)}
     if config.critic is not None:
         source = _critic_source(config)
+        _check_tokens(config, source)
         models["critic"] = load_scalar(source, seed=config.seed, **said)
         _speak_as_reward(config, source, scalar_head(models["critic"]))
     return SeparateRoles(models, trained=config.learning_rates)
@@ -106,6 +111,19 @@ def _is_adapter_on(model: str, reward: Artifact) -> bool:
     path = Path(model)
     same = path.exists() and reward.record["inputs"].get("model") == hash_input(path)
     return same and (reward.path / "adapter").is_dir()
+
+
+def _check_tokens(config: RLConfig, source: str) -> None:
+    """Raise unless the critic's model was made for the policy's tokens, which are what it reads."""
+    policy, critic = (
+        load_tokenizer(model_path(name), trust_remote_code=config.trust_remote_code).get_vocab()
+        for name in (config.model, source)
+    )
+    if policy != critic:
+        raise ValueError(
+            f"critic.model: {source} has another tokenizer than the policy, whose tokens a critic "
+            f"reads; begin from a model with the policy's, such as {config.model}"
+        )
 
 
 def _critic_source(config: RLConfig) -> str:

@@ -125,6 +125,9 @@ def _row_faults(config: RLConfig) -> dict[str, bool]:
             config.delta is not None and config.delta <= 1.0 + high
         ),
         f"critic: {name} has none": config.critic is not None and not row.has_critic,
+        "critic.warmup_steps: leaves the policy none of max_steps to learn in": (
+            config.critic is not None and config.critic.warmup_steps >= config.max_steps
+        ),
         f"num_generations: {name} needs at least 2 responses of a prompt": (
             row.compares_responses and config.num_generations < 2
         ),
