@@ -13,7 +13,7 @@ import transformers as hf
 from plaudit.models import collate, hidden_states, load_language_model, token_logprobs
 from plaudit.models.forward import knows_head, language_logits, layout_of
 from plaudit.models.native_layers import use_own_kernels
-from plaudit.sampling import LocalSampler, SamplingParams, Start
+from plaudit.sampling import Continuation, LocalSampler, SamplingParams, Start
 from tests.tiny import VOCAB, _sized, random_tree
 
 SIZES: dict[str, Any] = _sized(8)
@@ -117,17 +117,26 @@ def doubled_head(model: hf.PreTrainedModel) -> torch.nn.Module:
     return head
 
 
+class Renderer:
+    stop_ids = (2,)
+
+
+def sampled(model: hf.PreTrainedModel, prompt: np.ndarray) -> list[Continuation]:
+    engine = LocalSampler(model, Renderer(), slots=4)  # pyright: ignore[reportArgumentType]
+    start = Start(name="a", ids=prompt, indices=range(3), max_tokens=12)
+    return engine.go_on([start], SamplingParams(max_tokens=12))
+
+
+def test_a_state_that_is_not_carried_on_is_refused():
+    with pytest.raises(ValueError, match="recurrent_gemma: models of this family cannot be"):
+        sampled(tiny(HEADS["recurrent_gemma"]), np.arange(3, 9, dtype=np.int32))
+
+
 @pytest.mark.parametrize("family", OWN_LAYERS)
 def test_sampled_logprobs_are_the_models_own(family: str):
     model = tiny(OWN_LAYERS[family])
-
-    class Renderer:
-        stop_ids = (2,)
-
-    engine = LocalSampler(model, Renderer(), slots=4)  # pyright: ignore[reportArgumentType]
     prompt = np.arange(3, 9, dtype=np.int32)
-    start = Start(name="a", ids=prompt, indices=range(3), max_tokens=12)
-    for written in engine.go_on([start], SamplingParams(max_tokens=12)):
+    for written in sampled(model, prompt):
         expected = own_logprobs(model, prompt, written.ids)
         torch.testing.assert_close(
             torch.as_tensor(written.logprobs), expected, atol=1e-4, rtol=1e-4

@@ -17,6 +17,9 @@ import torch
 from plaudit.sampling.rollouts import SamplingParams
 from plaudit.sampling.tokens import choose_tokens
 
+_NOT_STEPPED = {"recurrent_gemma", "rwkv", "xlstm"}
+"""Families whose state does not come through this interface, or comes through it wrong."""
+
 
 def sample_rows(
     model: Any,
@@ -25,7 +28,16 @@ def sample_rows(
     params: SamplingParams,
     stop_ids: Sequence[int],
 ) -> list[tuple[list[int], list[float]]]:
-    """Tokens and log-probabilities of each row, cut after the first stop token."""
+    """Tokens and log-probabilities of each row, cut after the first stop token.
+
+    Raises:
+        ValueError: a family whose state cannot be stepped so.
+    """
+    if model.config.model_type in _NOT_STEPPED:
+        raise ValueError(
+            f"{model.config.model_type}: models of this family cannot be sampled from, as their "
+            "state is not carried from token to token here; take another family"
+        )
     rows = len(uniforms_BT)
     ids_BT = torch.as_tensor(prompt_ids, device=model.device).long().repeat(rows, 1)
     state: dict = {"use_cache": True, "attention_mask": torch.ones_like(ids_BT)}
