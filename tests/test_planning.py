@@ -28,6 +28,7 @@ from plaudit.planning.memory import kept_bytes as planned_kept_bytes
 from plaudit.planning.memory import peak_memory
 from plaudit.planning.rows import MicroBatch, Row, cut
 from plaudit.planning.shapes import Shape, count, shape_of
+from plaudit.planning.show import quantity
 from plaudit.planning.stages import work_of
 from plaudit.planning.work import Model, Sampling
 from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
@@ -161,6 +162,10 @@ def test_the_four_model_problem() -> None:
     assert lines["keys and values of the sampler"] == held * 2 * 80 * 1024 * 2
     assert lines["logits"] == 2**25 // 128_256 * 128_256 * 2 * 2
     assert memory.peak_bytes == sum(lines.values())
+
+
+def test_a_part_of_a_call_is_not_told_as_none() -> None:
+    assert [quantity(count) for count in (0.25, 7.0, 36.0, 1500.0)] == ["0.25", "7", "36", "1.5 k"]
 
 
 def test_shards_divide_what_stands_and_not_what_passes() -> None:
