@@ -39,6 +39,7 @@ bench-gpu: $(VENV)/.run $(VENV)-trl/.made $(VENV)-trl-ppo/.made
 	PYTHON=$(BIN)/python VENV=$(VENV) benchmarks/gpu.sh
 
 $(VENV)/.run: pyproject.toml constraints.txt
+	@echo "installing into $(VENV), PyTorch among the rest: some minutes, in which pip says nothing"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
 	@touch $@

@@ -232,7 +232,7 @@ def test_steps_demonstrations_and_marks_go_out_in_their_shapes(
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ({"project": "none", "format": "trl"}, "project none: not in this store; make it first"),
+        ({"project": "none", "format": "trl"}, "project none: not in this store; there are p "),
         ({"format": "nothing"}, "format nothing: not one of judgments; expected plaudit"),
         ({"format": "arena", "targets": "soft"}, "not one of targets; expected trl, judged"),
         ({"format": "trl", "targets": "hard"}, "targets: hard; expected votes"),
@@ -303,3 +303,17 @@ def test_a_folder_with_a_log_that_is_in_use_is_read_whole(store: Store, tmp_path
         (first, _) = standing(used, "p")
         append(used, [first.model_copy(update={"id": "latest", "rater": Rater(id="r")})])
         assert len(read_standing(str(tmp_path)).judgments) == 3
+
+
+def test_a_new_store_is_given_the_project_and_no_other_slip_passes(tmp_path: Path) -> None:
+    rows, log = file(tmp_path, samples.TRL), tmp_path / "new.db"
+    import_judgments(rows, str(log), "cats")
+    with closing(open_store(log)) as opened:
+        made = get_project(opened, "cats")
+        assert made is not None and json.loads(made.config) == {"imported_from": rows.name}
+        assert list(standing(opened, "cats"))
+    with pytest.raises(ValueError, match="project cast: not in this store; there are cats"):
+        import_judgments(rows, str(log), "cast")
+    with pytest.raises(ValueError, match="no such file or directory; expected judgments"):
+        import_judgments(tmp_path / "none.json", str(tmp_path / "other.db"), "cats")
+    assert not (tmp_path / "other.db").exists()

@@ -159,7 +159,7 @@ def test_the_wrong_kind_says_what_is_there_and_what_is_needed(tmp_path: Path):
     pairs = write(tmp_path / "pairs.jsonl", PAIR)
     with pytest.raises(ValueError, match=r"p.jsonl:1: the file holds prompts .*expected judged"):
         load_judged(prompts)
-    with pytest.raises(ValueError, match=r"judged responses \(preference\), .* reward stage"):
+    with pytest.raises(ValueError, match=r"judged responses \(preference, by .* reward stage"):
         load_demonstrations(pairs)
     with pytest.raises(ValueError, match=r"holds demonstrations.* sft stage"):
         load_judged(DIALOGUES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,10 +113,12 @@ def test_side_by_side_and_one_by_one_write_the_same(tmp_path: Path):
     for jobs in (1, 2):
         place = tmp_path / str(jobs)
         place.mkdir()
-        outcome = plaudit_process("run", write_recipe(place, jobs), cwd=tmp_path)
+        outcome = plaudit_process("run", write_recipe(place, jobs, max_length=400), cwd=tmp_path)
         assert outcome.code == 0, outcome.err
         assert "step 3 of 3: three (sft)" in outcome.err
         assert "three  step" in outcome.err, "lines of progress come through"
+        whose = "two: " if jobs > 1 else ""
+        assert re.search(rf"^{whose}\d+ of \d+ rows left out: beyond", outcome.err, re.MULTILINE)
         found.append(weights_of(place))
         again = plaudit_process("run", place / "recipe.yaml", cwd=tmp_path)
         assert again.code == 0 and again.out.count("already done") == 3

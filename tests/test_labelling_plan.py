@@ -233,5 +233,5 @@ def test_the_command_plans_from_a_pilot(tmp_path, capsys):
     assert any("at or above the best such a model can do" in line for line in hopeless["advice"])
     with pytest.raises(ValueError, match="give either --raters FILE or --pilot STORE"):
         plan_labelling(overrides, pilot="", as_json=True, **options)
-    with pytest.raises(ValueError, match="no such store"):
+    with pytest.raises(ValueError, match="no log of judgments"):
         plan_labelling(overrides, pilot=str(tmp_path / "none.db"), as_json=True, **options)

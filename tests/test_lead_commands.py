@@ -80,4 +80,4 @@ def test_mistakes_are_named(world: World, tmp_path: Path, words, match: str) -> 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["invite", "--project", "p", "--store", str(tmp_path / "no.db")])
-    assert "no such file" in str(done.exception) and not (tmp_path / "no.db").exists()
+    assert "no log of judgments" in str(done.exception) and not (tmp_path / "no.db").exists()

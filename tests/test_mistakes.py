@@ -69,6 +69,11 @@ def test_a_config_with_a_fault_is_named_with_its_key(tmp_path: Path, fault: str)
 
 OVERRIDES = {
     "no equals sign": (["seed"], "'seed': expected key=value, for example learning_rate=1e-4"),
+    "with dashes": (
+        ["--model=m", "--dataset", "d"],
+        "--model=m: no such option; the command's own are --config, --output and --dry-run, the "
+        "stage's are key=value, such as model=... (plaudit sft --help",
+    ),
     "no key": (["=1"], "'=1': expected key=value"),
     "into a value": (["model=m", "model.name=n"], "model.name: model is a value, not a group"),
     "not YAML": (["dataset=*.jsonl"], "dataset: '*.jsonl' is not valid YAML", "quotes"),

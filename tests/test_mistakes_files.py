@@ -47,14 +47,16 @@ DATA = {
         "d.jsonl",
         lines({"prompt": "a"}),
         [],
-        "d.jsonl:1: the file holds prompts (prompt_only), which are for the rl stage; expected",
+        "d.jsonl:1: the file holds prompts (prompt_only, by the keys prompt), which are for the rl "
+        'stage; expected judged responses: {"prompt": "..." or [messages], "completion": the same',
     ),
     "demonstrations to compare": (
         "preference",
         "d.jsonl",
         lines(TEXT),
         [],
-        "d.jsonl:1: the file holds demonstrations (prompt_completion), which are for the sft stage",
+        "d.jsonl:1: the file holds demonstrations (prompt_completion, by the keys prompt, "
+        "completion), which are for the sft stage",
     ),
     "ratings to compare": (
         "preference",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import transformers as hf
 from typer.testing import CliRunner
 
 from benchmarks.planning import LAYOUTS, count_kept, kept_bytes
+from plaudit.artifacts import Draft
 from plaudit.cli import app
-from plaudit.models import AdapterRoles
+from plaudit.models import AdapterRoles, model_path
 from plaudit.native import library
+from plaudit.pipeline import Step
 from plaudit.planning import Stated, plan_steps, step_of_stage, steps_of_recipe
 from plaudit.planning.advice import ways
 from plaudit.planning.arithmetic import pass_flops, sampling_flops
@@ -25,6 +28,7 @@ from plaudit.planning.memory import kept_bytes as planned_kept_bytes
 from plaudit.planning.memory import peak_memory
 from plaudit.planning.rows import MicroBatch, Row, cut
 from plaudit.planning.shapes import Shape, count, shape_of
+from plaudit.planning.show import quantity
 from plaudit.planning.stages import work_of
 from plaudit.planning.work import Model, Sampling
 from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
@@ -160,6 +164,10 @@ def test_the_four_model_problem() -> None:
     assert memory.peak_bytes == sum(lines.values())
 
 
+def test_a_part_of_a_call_is_not_told_as_none() -> None:
+    assert [quantity(count) for count in (0.25, 7.0, 36.0, 1500.0)] == ["0.25", "7", "36", "1.5 k"]
+
+
 def test_shards_divide_what_stands_and_not_what_passes() -> None:
     steps = steps_of_recipe(FOUR_MODELS, [])
     work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
@@ -282,3 +290,45 @@ def test_this_machine_is_timed_with_slices_of_the_model() -> None:
     [plan] = plan_steps(steps, Placement(device=device_of("cpu"))).steps
     assert plan.seconds is not None and 0 < plan.seconds < 600
     assert plan.fits and plan.memory is not None and plan.memory.peak_bytes > 400e6
+
+
+def test_what_other_options_wrote_is_no_model_of_this_plan(tmp_path: Path) -> None:
+    """A run with a small model, then a plan for a large one over the same folder."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"output: {tmp_path / 'run'}\n"
+        "variables: {model: plaudit/nano}\n"
+        "steps:\n"
+        '  sft: {model: "${model}", dataset: org/chats, device: cuda}\n'
+        '  reward: {model: "${sft}", dataset: org/pairs}\n'
+        '  rl: {model: "${sft}", reward_model: "${reward}", dataset: org/pairs, max_steps: 1}\n'
+    )
+    small = steps_of_recipe(recipe, [])
+    for step in small[:2]:
+        _write_model(step)
+    large = steps_of_recipe(recipe, ["variables.model=Qwen/Qwen2.5-0.5B"])
+    for steps, name, said in (
+        (small, str(small[0].output), "its config.json"),
+        (large, "Qwen/Qwen2.5-0.5B", "published sizes"),
+    ):
+        known = Known(steps=steps, stated=Stated())
+        assert known.shape(str(steps[0].output)).name == name
+        assert known.shape(str(steps[1].output)).said == said
+
+
+def test_a_stage_is_planned_that_begins_with_an_artifact_of_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = ["model=runs/sft", "dataset=org/chats"]
+    (step,) = step_of_stage("sft", told, None)
+    _write_model(replace(step, output=Path("runs/sft")))
+    assert Known(steps=(step,), stated=Stated()).shape("runs/sft").parameters
+
+
+def _write_model(step: Step) -> None:
+    """An artifact as the step writes it, on a GPU, with a model of nano's sizes."""
+    config = step.config.model_dump(mode="json") | {"device": "cuda"}
+    draft = Draft.open(step.output, stage=step.stage, config=config, inputs={})
+    shutil.copytree(model_path("plaudit/nano"), draft.path / "model")
+    draft.finish({})

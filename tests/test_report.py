@@ -251,6 +251,14 @@ def test_a_weak_judge_comes_first():
     assert worries(FOUND, None, "shuffled_control") == []
 
 
+def test_a_judge_that_a_simple_rule_beats_is_a_worry():
+    beaten = {"accuracy": {"model": [0.6, 0.7, 0.8], "bigrams": [0.6, 0.74, 0.9]}}
+    (told,) = worries(FOUND, beaten, "shuffled_control")
+    assert told.startswith("On its held-out pairs a bag of bigrams") and "right in 74%" in told
+    better = {"accuracy": {"model": [0.6, 0.75, 0.8], "bigrams": [0.6, 0.74, 0.9]}}
+    assert worries(FOUND, better, "shuffled_control") == []
+
+
 def test_turns_are_shown_as_words_and_calls():
     call = ToolCall(name="pay", arguments={"amount": 2, "to": "Zoë"})
     shown = shown_message(Message(role="assistant", content="Sure.", tool_calls=(call,)))

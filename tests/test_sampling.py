@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import GptOssConfig, GptOssForCausalLM
 
+import plaudit.sampling.pace as pacing
 from plaudit.models import SeparateRoles, collate
 from plaudit.records import Prompt, Rollout
 from plaudit.sampling import (
@@ -258,3 +259,17 @@ def test_filters_never_change_the_recorded_logprobs():
 def test_parameters_out_of_range_are_refused(field: str, value: float):
     with pytest.raises(ValueError, match=field):
         SamplingParams(**{"max_tokens": 4, field: value})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("family", ["llama", "mamba"])
+def test_a_long_call_gives_signs_of_life_and_a_short_one_none(
+    family: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "plaudit")
+    sampler(family).sample(prompts(), 3, PARAMS)
+    assert "sampling" not in caplog.text
+    monkeypatch.setattr(pacing, "SECONDS_BETWEEN_SIGNS", 0.0)
+    sampler(family, slots=4).sample(prompts(), 3, PARAMS)
+    signs = [message for message in caplog.messages if message.startswith("sampling")]
+    assert signs[0] == "sampling: 0 of 15 responses"
+    assert " of 15 responses, about " in signs[-1]

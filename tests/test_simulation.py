@@ -1,5 +1,7 @@
 """Simulated raters: golden probabilities of what they see, and an answer to every question."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import expit, ndtr
@@ -9,6 +11,7 @@ from plaudit.feedback.simulation import (
     Mix,
     RaterKind,
     Task,
+    read_items,
     read_mix,
     respond,
     seen_utilities,
@@ -197,3 +200,12 @@ def test_a_mix_is_read_and_its_faults_are_told(tmp_path):
         read_mix(path)
     with pytest.raises(ValueError, match="a is there twice"):
         Mix(raters=(RaterKind(name="a"), RaterKind(name="a")))
+
+
+def test_a_file_of_items_that_is_none_is_told(tmp_path: Path):
+    with pytest.raises(ValueError, match="no such file; expected an item: "):
+        read_items(tmp_path / "none.jsonl")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}')
+    with pytest.raises(ValueError, match=r"pairs.jsonl:1: id: Field required; expected an item: "):
+        read_items(pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from plaudit.commands.feedback_exchange import export_judgments
 from plaudit.commands.feedback_log import verify
 from plaudit.store import append, open_store
 from tests.voting import a_judgment
@@ -30,13 +32,22 @@ def test_it_says_what_is_wrong_and_where(tmp_path: Path) -> None:
     assert "the log is not as it was written" in done.output
 
 
-def test_it_makes_no_store(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such file"):
+def test_an_artifact_of_a_log_is_one(tmp_path: Path) -> None:
+    append(open_store(tmp_path / "judgments.db"), [a_judgment("a")])
+    assert _run(str(tmp_path)).output.startswith("1 judgments, 0 of them erased; head ")
+
+
+def test_no_store_is_made_of_a_wrong_name(tmp_path: Path) -> None:
+    named = ("--store", str(tmp_path / "none.db"), "--project", "p")
+    written = ("--format", "trl", "--output", str(tmp_path / "out.jsonl"))
+    with pytest.raises(ValueError, match=r"no log of judgments; expected a \.db file"):
         _run(str(tmp_path / "none.db"))
+    with pytest.raises(ValueError, match=r"no log of judgments; expected a \.db file"):
+        _run(*named, *written, command=export_judgments)
     assert list(tmp_path.iterdir()) == []
 
 
-def _run(*arguments: str):
+def _run(*arguments: str, command: Callable[..., None] = verify):
     app = typer.Typer()
-    app.command()(verify)
+    app.command()(command)
     return CliRunner().invoke(app, arguments, catch_exceptions=False)

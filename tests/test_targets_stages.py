@@ -191,6 +191,7 @@ def test_the_commands_show_tables(tmp_path: Path, capsys, monkeypatch):
     raters(log)
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "p: 4 raters, 240 judgments" and len(told) == 6
+    assert told[1].split()[:5] == ["rater", "kind", "n", "skips", "ties"], "no seconds, no gold"
     (left,) = (line for line in told if line.split()[0] == "left")
     assert "1.00 (0.94-1.00)" in left and "accuracy, left" in left
     with pytest.raises(ValueError, match="wisdom: no such consensus; choose auto"):

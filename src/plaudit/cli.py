@@ -24,7 +24,7 @@ from plaudit.commands import feedback
 from plaudit.commands.collect import collect
 from plaudit.commands.initial import init
 from plaudit.commands.plan import plan_recipe
-from plaudit.commands.recipe_files import Overrides, recipe_path
+from plaudit.commands.recipe_files import SHIPPED, Overrides, recipe_path
 from plaudit.mistakes import explain
 from plaudit.runtime import prepare_process, quiet
 
@@ -52,7 +52,13 @@ class StageCommand(TyperCommand):
 
 
 def _stage_command(stage: str) -> None:
-    @app.command(stage, cls=StageCommand, help=CATALOGUE[stage].summary)
+    # What begins with a dash comes through, for `_stage_options` to say what was meant.
+    @app.command(
+        stage,
+        cls=StageCommand,
+        help=CATALOGUE[stage].summary,
+        context_settings={"ignore_unknown_options": True},
+    )
     def command(
         overrides: Overrides = None,
         config: Annotated[
@@ -72,7 +78,9 @@ for _stage in CATALOGUE:
 
 @app.command("run")
 def run_recipe(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, or demo, which ships.")],
+    recipe: Annotated[
+        str, typer.Argument(help=f"A recipe's file, or one that ships: {', '.join(SHIPPED)}.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="variables.NAME=value, steps.NAME.OPTION=value, output=DIR or jobs=N."),
@@ -171,6 +179,12 @@ def _stage_options(stage: str, overrides: list[str], config: Path | None) -> dic
         raise ValueError(
             f"{stage}: no options given; expected plaudit {stage} --output DIR with key=value or "
             f"--config FILE (plaudit {stage} --help lists every option)"
+        )
+    for dashed in (word for word in overrides if word.startswith("-")):
+        key = dashed.partition("=")[0].lstrip("-").replace("-", "_")
+        raise ValueError(
+            f"{dashed}: no such option; the command's own are --config, --output and --dry-run, "
+            f"the stage's are key=value, such as {key}=... (plaudit {stage} --help lists them)"
         )
     values = apply_overrides(read_yaml(config) if config else {}, overrides)
     if "steps" in values:

@@ -15,13 +15,18 @@ def cores() -> int:
     return int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
 
 
-def quiet() -> None:
-    """Our notices stand plainly, libraries' only where they warn; bars are for terminals."""
+def quiet(step: str = "") -> None:
+    """Our notices stand plainly, libraries' only where they warn; bars are for terminals.
+
+    Args:
+        step: whose notices they are, where several steps speak at once.
+    """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault(_HUB_BARS, "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    said = f"{step}: %(message)s" if step else "%(message)s"
+    logging.basicConfig(level=logging.WARNING, format=said)
     logging.getLogger("plaudit").setLevel(logging.INFO)
 
 

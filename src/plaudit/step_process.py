@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _run(order: dict) -> None:
-    quiet()
+    quiet(order["where"])
     prepare_process()
     module = importlib.import_module(order["module"])
     config = make_config(module.CONFIG, order["config"], order["where"])

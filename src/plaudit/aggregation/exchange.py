@@ -39,6 +39,7 @@ from plaudit.store import (
     append,
     get_project,
     items,
+    projects,
     read,
     record_event_in,
     record_export,
@@ -196,7 +197,11 @@ def pseudonym(secret: str, id: str) -> str:
 def _project(store: Store, id: str) -> StoredProject:
     found = get_project(store, id)
     if found is None:
-        raise ValueError(f"project {id}: not in this store; make it first")
+        known = ", ".join(one.id for one in projects(store)) or "none yet"
+        raise ValueError(
+            f"project {id}: not in this store; there are {known} (plaudit collect --project FILE "
+            "makes the file's)"
+        )
     return found
 
 

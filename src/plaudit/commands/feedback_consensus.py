@@ -89,26 +89,37 @@ def _pair_table(pairs: PairConsensus, rows: int) -> Table:
 
 
 def _rater_table(cards: list[RaterCard]) -> Table:
+    """One row a rater, of the columns that say something of anybody."""
     from rich.table import Table
 
-    table = Table("rater", "kind", "n", "skips", "seconds", "ties", "left", "gold", "again",
-                  "accuracy", "longer", "skill", "left bias", "look at", box=None)  # fmt: skip
-    for card in cards:
-        rates = (card.ties, card.left, card.gold, card.consistency)
-        table.add_row(
-            card.rater.id,
-            card.rater.kind,
-            str(card.judgments),
-            str(card.skips),
-            _number(card.median_seconds, ".1f"),
-            *map(_rate, rates),
-            _number(card.accuracy, ".2f"),
-            _number(card.towards_longer, "+.2f"),
-            _number(card.skill, ".2f"),
-            _number(card.left_bias, "+.2f"),
-            ", ".join([*card.reasons, *(f"({note})" for note in card.notes)]),
-        )
+    rows = [_rater_row(card) for card in cards]
+    table = Table(box=None)
+    for name in rows[0] if rows else ():
+        if name == "rater" or any(row[name] for row in rows):
+            # Ids stay whole: erasing asks for them.
+            table.add_column(name, no_wrap=name == "rater", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
     return table
+
+
+def _rater_row(card: RaterCard) -> dict[str, str]:
+    return {
+        "rater": card.rater.id,
+        "kind": card.rater.kind,
+        "n": str(card.judgments),
+        "skips": str(card.skips),
+        "seconds": _number(card.median_seconds, ".1f"),
+        "ties": _rate(card.ties),
+        "left": _rate(card.left),
+        "gold": _rate(card.gold),
+        "again": _rate(card.consistency),
+        "accuracy": _number(card.accuracy, ".2f"),
+        "longer": _number(card.towards_longer, "+.2f"),
+        "skill": _number(card.skill, ".2f"),
+        "left bias": _number(card.left_bias, "+.2f"),
+        "look at": ", ".join([*card.reasons, *(f"({note})" for note in card.notes)]),
+    }
 
 
 def _number(value: float | None, form: str) -> str:

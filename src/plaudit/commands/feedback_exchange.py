@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-StorePath = Annotated[str, typer.Option("--store", help="The store: a file, or a database's URL.")]
-Project = Annotated[str, typer.Option("--project", help="The project's id.")]
+from plaudit.commands.stores import ProjectId, StorePath, open_existing
 
 
 def import_judgments(
     file: Annotated[Path, typer.Argument(help="A file, or a directory of Argilla's to_disk.")],
     store: StorePath,
-    project: Project,
+    project: ProjectId,
     format: Annotated[str, typer.Option(help="Its format; auto goes by the first row.")] = "auto",
     trust_order: Annotated[
         bool, typer.Option("--trust-order", help="Take a ranking's order for its ranks.")
@@ -30,17 +30,25 @@ def import_judgments(
         bool, typer.Option("--with-names", help="Keep raters' names, where the file has them.")
     ] = False,
 ) -> None:
-    """Add a file's items and judgments to a project; people's ids are hashed."""
+    """Add a file's items and judgments to a project; people's ids are hashed.
+
+    A store that has no project yet is given this one.
+    """
     from contextlib import closing
 
     from plaudit.aggregation.exchange import take_judgments
     from plaudit.config import make_config, read_yaml
     from plaudit.formats.exchange import ChoiceMap
-    from plaudit.store import open_store
+    from plaudit.store import open_store, projects, put_project
 
     values = read_yaml(choices) if choices else {}
     meanings = make_config(ChoiceMap, values, str(choices))
+    if not file.exists():
+        raise ValueError(f"{file}: no such file or directory; expected judgments to import")
     with closing(open_store(store)) as opened:
+        if not projects(opened):
+            put_project(opened, project, json.dumps({"imported_from": file.name}))
+            typer.echo(f"new project {project} in {store}")
         taken = take_judgments(
             opened, project, file, format=format, trust_order=trust_order, choices=meanings,
             target_votes=target_votes, with_names=with_names,
@@ -52,7 +60,7 @@ def import_judgments(
 
 def export_judgments(
     store: StorePath,
-    project: Project,
+    project: ProjectId,
     format: Annotated[str, typer.Option(help="A format of judgments, or a shape of targets.")],
     output: Annotated[Path, typer.Option(help="The file to write: .json or .jsonl.")],
     targets: Annotated[
@@ -74,11 +82,11 @@ def export_judgments(
 
     from plaudit.aggregation.exchange import Making, give_judgments
     from plaudit.feedback.projects.project import scale_of_marks
-    from plaudit.store import get_project, open_store
+    from plaudit.store import get_project
 
     said = {"weighting": weighting, "margins": margins or None, "scale": scale}
     chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
-    with closing(open_store(store)) as opened:
+    with closing(open_existing(store)) as opened:
         stored = get_project(opened, project)
         if targets != "votes" and scale is None and stored is not None:
             own = scale_of_marks(stored.config)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from plaudit.commands.stores import open_existing
+
 
 def verify(
-    store: Annotated[str, typer.Argument(help="The store: a file, or postgresql://...")],
+    store: Annotated[
+        str, typer.Argument(help="A log (.db), an artifact that holds one, or postgresql://...")
+    ],
     head: Annotated[
         str, typer.Option(help="The head that was noted down earlier; finds a cut-off tail.")
     ] = "",
 ) -> None:
     """Check every judgment of the log against the chain of hashes; exits with 1 at a fault."""
-    from plaudit.store import open_store
     from plaudit.store import verify as verify_store
 
-    if "://" not in store and not Path(store).is_file():
-        raise ValueError(f"{store}: no such file; expected a store's file or URL")
-    opened = open_store(store)
+    opened = open_existing(store)
     found = verify_store(opened, head)
     opened.close()
     for fault in found.faults:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from plaudit.commands.stores import open_existing
+
 if TYPE_CHECKING:
     from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
     from plaudit.feedback.simulation import Mix, RaterKind, Tally, Truths
@@ -114,7 +116,6 @@ def _truths(items: Path | None, scorer: str) -> Truths:
 
 def _tokens(mix: Mix, tokens: Sequence[str] | None, store: str, project: str) -> Sequence[str]:
     from plaudit.feedback.simulation.joining import enrol
-    from plaudit.store import open_store
 
     if bool(tokens) == bool(store):
         raise ValueError("give either --token or --store")
@@ -122,7 +123,7 @@ def _tokens(mix: Mix, tokens: Sequence[str] | None, store: str, project: str) ->
         return tokens
     if not project:
         raise ValueError("--project: needed with --store")
-    opened = open_store(store)
+    opened = open_existing(store)
     try:
         return enrol(opened, project, mix)
     finally:
@@ -134,7 +135,7 @@ def _pool(
 ) -> Sequence[RaterKind]:
     from plaudit.feedback.labelling.pilot import estimate_pool
     from plaudit.feedback.simulation import read_mix
-    from plaudit.store import open_store, standing
+    from plaudit.store import standing
 
     if (raters is None) == (not pilot):
         raise ValueError("give either --raters FILE or --pilot STORE with --project")
@@ -142,9 +143,7 @@ def _pool(
         return list(read_mix(raters).each())
     if not project:
         raise ValueError("--project: needed with --pilot")
-    if not Path(pilot).exists() and "://" not in pilot:
-        raise ValueError(f"{pilot}: no such store")
-    store = open_store(pilot)
+    store = open_existing(pilot)
     try:
         found = estimate_pool(standing(store, project), plan.gap, plan.confidence)
     finally:

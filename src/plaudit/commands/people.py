@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-StorePath = Annotated[str, typer.Option("--store", help="The store: a file, or a database's URL.")]
-ProjectId = Annotated[str, typer.Option("--project", help="The project's id.")]
+from plaudit.commands.stores import ProjectId, StorePath, open_existing
+
 RoleName = Annotated[str, typer.Option(help="rater, adjudicator or lead.")]
 _BY = "command line"
 
@@ -26,7 +25,7 @@ def invite(
 
     from plaudit.store import record_event, tokens
 
-    with closing(_open(store)) as opened:
+    with closing(open_existing(store)) as opened:
         _expect_project(opened, project)
         token = tokens.invite(opened, project, role, time.time(), uses, days)
         record_event(opened, project, _BY, "invited", {"role": role, "uses": uses})
@@ -50,7 +49,7 @@ def token(
 
     if kind not in (kinds := ("human", "judge", "rule", "simulated")):
         raise ValueError(f"kind {kind!r}: no such kind; there are {', '.join(kinds)}")
-    with closing(_open(store)) as opened:
+    with closing(open_existing(store)) as opened:
         _expect_project(opened, project)
         named = [m.rater for m in people.members(opened, project) if m.name == name and name]
         if len(named) > 1:
@@ -73,21 +72,13 @@ def erase(
 
     from plaudit.store import erase_rater
 
-    with closing(_open(store)) as opened:
+    with closing(open_existing(store)) as opened:
         if not yes:
             typer.confirm(f"Erase all of rater {rater} for good?", abort=True)
         erased = erase_rater(opened, rater, _BY)
     print(f"{erased.judgments} judgments erased")
     for model in erased.models:
         print(f"learned from them: {model.path} ({model.sha256})")
-
-
-def _open(store: str):
-    from plaudit.store import open_store
-
-    if "://" not in store and not Path(store).is_file():
-        raise ValueError(f"{store}: no such file; expected a store's file or URL")
-    return open_store(store)
 
 
 def _expect_project(store, project: str) -> None:

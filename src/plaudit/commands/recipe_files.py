@@ -11,6 +11,7 @@ import plaudit
 
 RECIPES = Path(plaudit.__file__).parent / "recipes"
 TEMPLATE = "starter"
+SHIPPED = sorted(file.stem for file in RECIPES.glob("*.yaml") if file.stem != TEMPLATE)
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Options as key=value, laid over the file's.")
@@ -23,11 +24,10 @@ def recipe_path(name: str) -> Path:
     Raises:
         ValueError: there is neither.
     """
-    ships = {file.stem: file for file in RECIPES.glob("*.yaml")}
     if name == TEMPLATE:
         raise ValueError(f"{name}: a template, filled in by plaudit init")
-    path = ships.get(name, Path(name))
+    path = RECIPES / f"{name}.yaml" if name in SHIPPED else Path(name)
     if not path.exists():
-        known = ", ".join(sorted(ships.keys() - {TEMPLATE})) or "none"
+        known = ", ".join(SHIPPED)
         raise ValueError(f"{name}: no such recipe file, and none of those that ship ({known})")
     return path

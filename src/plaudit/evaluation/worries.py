@@ -9,6 +9,8 @@ EXTREME_LENGTH_GAP = 0.1
 REPETITION_ABOVE_BASELINE = 0.05
 LENGTH_RATIO = 1.25
 WEAK_JUDGE = 0.65
+RULES = {"bigrams": "a bag of bigrams", "longer_wins": "choosing the longer answer"}
+"""What the judge has to beat on its own held-out pairs."""
 
 
 def worries(
@@ -44,6 +46,12 @@ def _of_judge(judge: Mapping[str, Any] | None) -> Iterator[str]:
             f"The judge itself is weak: it ranks {point:.0%} of held-out human pairs rightly "
             f"(no less than {low:.0%}). Its verdicts are a direction, not a measure of quality."
         )
+    for rule, called in RULES.items():
+        if rule in judge["accuracy"] and (reached := judge["accuracy"][rule][1]) >= point:
+            yield (
+                f"On its held-out pairs {called}, blind to what was asked, is right in "
+                f"{reached:.0%}: the judge is not shown to see more than the surface of answers."
+            )
 
 
 def _of_control(name: str, rates: Mapping[str, Any]) -> Iterator[str]:

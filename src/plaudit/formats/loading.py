@@ -160,9 +160,13 @@ def _check_kind(row: Row, found: str, kinds: tuple[type[Loaded], ...]) -> None:
     kind = SHAPES[found].kind
     if kind not in kinds:
         needed = " or ".join(_CALLED[k] for k in kinds)
-        examples = " or ".join(shape.example for shape in SHAPES.values() if shape.kind in kinds)
+        # Backwards, for what is plain stands last.
+        shapes = [shape for shape in reversed(SHAPES.values()) if shape.kind in kinds]
+        examples = " or ".join(shape.example for shape in shapes)
+        keys = ", ".join(map(str, row.value))
         row.fail(
-            f"the file holds {_CALLED[kind]} ({found}), which are for {_USED_BY[kind]}",
+            f"the file holds {_CALLED[kind]} ({found}, by the keys {keys}), which are for "
+            f"{_USED_BY[kind]}",
             f"{needed}: {examples}",
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import LlamaConfig
 
+from plaudit.artifacts import read_artifact
 from plaudit.pipeline import Step
 from plaudit.planning.data import NANO, Found, Reader, Stated, has_tokenizer
 from plaudit.planning.rows import Lengths
@@ -74,9 +75,21 @@ class Known:
     def _writer(self, place: str) -> Step | None:
         """The step that writes a model or data that is not there yet."""
         path = Path(place)
-        if (path / "artifact.json").is_file() or (path / "config.json").is_file():
-            return None
-        return next((s for s in self.steps if path.is_relative_to(s.output)), None)
+        step = next((s for s in self.steps if path.is_relative_to(s.output)), None)
+        return None if step is None or self._is_done(step) else step
+
+    def _is_done(self, step: Step) -> bool:
+        """Whether what lies there is what the step would write, not what other options wrote."""
+        artifact = read_artifact(step.output)
+        before = (other for other in self.steps if other.name in step.after)
+        if artifact is None or not all(map(self._is_done, before)):
+            return False
+        # Where it computes is laid aside, as it was for the plan.
+        planned, done = (
+            config | {"device": ""}
+            for config in (step.config.model_dump(mode="json"), artifact.record["config"])
+        )
+        return planned == done
 
 
 def _begins_with(step: Step) -> str:

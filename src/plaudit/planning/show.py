@@ -80,7 +80,7 @@ def quantity(count: float | None) -> str:
     for unit, name in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= unit:
             return f"{count / unit:.3g} {name}"
-    return f"{count:.0f}"
+    return f"{count:.0f}" if count >= 10 else f"{count:.2g}"
 
 
 def duration(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from plaudit.records import Prompt, Rollout
 from plaudit.sampling.local import LocalSampler
 from plaudit.sampling.rollouts import Sampler, SamplingParams
 from plaudit.text import Renderer, load_tokenizer, prompts_within
+
+log = logging.getLogger(__name__)
 
 
 class AskingOptions(Config):
@@ -89,6 +92,7 @@ def answer(
     Args:
         around: puts the engine into an environment; where not said, it answers in one turn.
     """
+    log.info("%s answers %d prompts", model, len(prompts))
     loaded = load_language_model(model, precision=options.precision, device=options.device)
     engine = LocalSampler(loaded, renderer, slots=options.sampling_slots)
     sampler = engine if around is None else around(engine)

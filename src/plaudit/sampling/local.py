@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from plaudit.records import Prompt, Rollout
 from plaudit.sampling.attention import can_be_packed
 from plaudit.sampling.layers import Layers, layers_of
+from plaudit.sampling.pace import Pace
 from plaudit.sampling.rollouts import Continuation, SamplingParams, Start
 from plaudit.sampling.rows import Rows, Waiting, Written, uniforms_of
 from plaudit.sampling.stateful import sample_rows
@@ -120,7 +121,9 @@ class LocalSampler:
 
     def _go_on_in_rows(self, starts: Sequence[Start], params: SamplingParams) -> list[Continuation]:
         found = []
+        pace = Pace(sum(len(start.indices) for start in starts))
         for start in starts:
+            pace.tell(len(found))
             limited = replace(params, max_tokens=start.max_tokens)
             uniforms = np.stack([uniforms_of(params.seed, start, k) for k in start.indices])
             rows = sample_rows(self._model, start.ids, uniforms, limited, self._renderer.stop_ids)
@@ -174,11 +177,13 @@ class _Run:
     def all(self, waiting: list[Waiting]) -> list[Written]:
         # Prompts of like length are read together; the order changes no result.
         queue = sorted(waiting, key=lambda w: len(w.start.ids))
+        pace = Pace(sum(len(w.start.indices) for w in waiting))
         while queue or len(self._rows.slot_B):
             while group := self._next_admission(queue):
                 self._admit(group)
             if len(self._rows.slot_B):
                 self._decode()
+            pace.tell(len(self._done))
         return self._done
 
     def _next_admission(self, queue: list[Waiting]) -> list[Waiting]:

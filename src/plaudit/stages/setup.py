@@ -110,7 +110,7 @@ def within_length(trees: Sequence[Tree], max_length: int) -> tuple[list[Tree], i
             f"{shortest} tokens"
         )
     if left_out:
-        log.info("%d of %d rows exceed max_length=%d", left_out, len(trees), max_length)
+        log.info("%d of %d rows left out: beyond max_length=%d", left_out, len(trees), max_length)
     return kept, left_out
 
 

@@ -18,6 +18,11 @@ from plaudit.judgments import Item, Labelled, Pairwise, Ranked, Rated, RedTeamed
 UTILITIES = "utilities"
 """The column of an item: a number for each candidate, or a mapping from group to such lists."""
 
+ITEM = (
+    'an item: {"id": "...", "prompt": "...", "candidates": [{"content": "..."}, ...], '
+    '"columns": {"utilities": [0.3, -0.1]}}, or "gold" in place of utilities'
+)
+
 Scorer = Callable[..., Sequence[float | None]]
 """``f(prompts, completions) -> one utility each``, as TRL's reward functions."""
 
@@ -76,8 +81,10 @@ def read_items(path: Path) -> list[Item]:
     """Items, one a line.
 
     Raises:
-        ValueError: a line is no item.
+        ValueError: there is no such file, or a line is no item.
     """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected {ITEM} a line")
     items = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
@@ -85,7 +92,7 @@ def read_items(path: Path) -> list[Item]:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{path}:{number}: {key}: {first['msg']}; expected an item") from error
+            raise ValueError(f"{path}:{number}: {key}: {first['msg']}; expected {ITEM}") from error
     return items
 
 
