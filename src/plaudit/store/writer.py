@@ -26,6 +26,7 @@ from plaudit.store.opening import Store
 from plaudit.store.prepared import Prepared
 from plaudit.store.sending import forget_waiting, send_waiting
 from plaudit.store.tallies import catch_up
+from plaudit.store.turns import Turns, together
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,14 @@ class Writer:
 
         return self.run(work)
 
-    def run(self, work: Callable[[Appending], _T]) -> Future[_T]:
+    def run(self, work: Callable[[Appending], _T | Turns[_T]]) -> Future[_T]:
         """Queue work on the log and what stands around it; the future has what it returns, once
         that has been committed.
 
-        What it raises undoes all of it, and comes out of the future. Work is done in the order in
-        which it was queued; it may be done a second time, after the first was undone.
+        What it raises undoes all of it, and comes out of the future. Work is begun in the order in
+        which it was queued; it may be done a second time, after the first was undone. Work that
+        is a generator takes turns with others (``turns.py``), after all that is none: what it read
+        before its last turn may have been changed by them (``Appending.touched``).
 
         Raises:
             TimeoutError, RuntimeError: as ``submit``.
@@ -195,7 +198,7 @@ def _hopefully(store: Store, jobs: list[_Job]) -> list[Any]:
     with store.appending() as connection:
         try:
             log = Appending(connection, is_hopeful=True)
-            outcomes = [job.work(log) for job in jobs]
+            outcomes = together([job.work(log) for job in jobs])
             send_waiting(connection)
         except Exception as error:
             raise _OneFailed from error
@@ -207,7 +210,7 @@ def _attempt(log: Appending, job: _Job) -> Any:
     head, connection = log.head, log.connection
     _SAVEPOINT.run(connection)
     try:
-        outcome = job.work(log)
+        outcome = together([job.work(log)])[0]
         send_waiting(connection)
     except Exception as error:
         forget_waiting(connection)
