@@ -12,8 +12,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from plaudit.store.log import Also, Appending, Receipt
 from plaudit.store.opening import Store
 from plaudit.store.prepared import Prepared
 from plaudit.store.sending import forget_waiting, send_waiting
-from plaudit.store.tallies import catch_up
+from plaudit.store.tallies import catch_up, catching_up
 from plaudit.store.turns import Turns, together
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
-_SECONDS_BETWEEN_TALLIES = 0.5
+_SECONDS_BETWEEN_TALLIES = 0.25
+_MOST_TALLIED_AT_ONCE = 200
 _GATHERING_SECONDS = 0.005
 
 _SAVEPOINT, _UNDO, _RELEASE = (
@@ -135,10 +137,12 @@ class Writer:
             jobs = self._take()
             if not jobs and self._is_closed:
                 return
-            _settle(self.store, [j for j in jobs if j.future.set_running_or_notify_cancel()])
+            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if time.monotonic() - tallied_at > _SECONDS_BETWEEN_TALLIES:
-                _tally(self.store)
+                (_settle_and_tally if wanted else _tally)(self.store, wanted)
                 tallied_at = time.monotonic()
+            else:
+                _settle(self.store, wanted)
 
     def _take(self) -> list[_Job]:
         """What waits, some hundreds at most; nothing where nothing came for a while."""
@@ -155,10 +159,25 @@ class Writer:
         return jobs
 
 
-def _tally(store: Store) -> None:
-    """So that whoever opens a dashboard need not wait; if it fails, what he sees says why."""
-    try:
+def _settle_and_tally(store: Store, jobs: list[_Job]) -> None:
+    """With what was recorded before, so that the database is waited for once."""
+    tallied = _Job(lambda log: catching_up(log.connection, _MOST_TALLIED_AT_ONCE), Future())
+    _settle(store, [*jobs, tallied])
+    with _told():
+        tallied.future.result()
+
+
+def _tally(store: Store, _: list[_Job]) -> None:
+    with _told():
         catch_up(store)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tallies are brought up to date so that whoever opens a dashboard need not wait; if that
+    fails, what he sees says why."""
+    try:
+        yield
     except Exception:
         log.exception("the tallies could not be brought up to date; no judgment is lost")
 
