@@ -77,7 +77,8 @@ class Store:
 
     @contextmanager
     def appending(self) -> Iterator[Connection]:
-        """A transaction that may append to the log: no other does so before it ends."""
+        """A transaction that may append to the log: from its first statement, no other does so
+        before it ends."""
         with self.writing() as connection:
             if not self.is_sqlite:
                 _LOCK.ask(connection)
