@@ -24,6 +24,7 @@ from plaudit.store import (
     standing,
     verify,
 )
+from plaudit.store.turns import alone
 from tests.collecting import given, join, judge, made, pair, project
 
 RANKING = {"name": "order", "kind": "ranking"}
@@ -298,12 +299,12 @@ def test_what_comes_after_is_what_would_have_been_given(tmp_path: Path):
             one = given(store, "ann")
 
             def both(log: Appending, one=one, n=n):
-                case = case_in(log, one.id, "ann", 2e9)
+                case = yield from case_in(log, one.id, "ann", 2e9)
                 submit_in(case, Sent(id=f"j{n}", answer=Pairwise(strength=1)))
                 savepoint = log.connection.begin_nested()
-                anew = give(log.connection, "p", "ann", 2e9)
+                anew = alone(give(log, "p", "ann", 2e9))
                 savepoint.rollback()
-                return after(case), anew
+                return (yield from after(case)), anew
 
             sooner, anew = writer.run(both).result(10)
             assert sooner == anew and sooner is not None

@@ -147,7 +147,7 @@ def test_an_older_stores_leases_are_indexed_anew(store_url: str) -> None:
     store.close()
     again = open_store(store_url)
     found = {one["name"]: one for one in inspect(again.engine).get_indexes("assignment")}
-    assert found["assignment_lease"]["column_names"] == ["leased_until"]
+    assert found["assignment_lease"]["column_names"] == ["item", "leased_until"]
     again.close()
 
 

@@ -139,7 +139,8 @@ def test_a_job_whose_fault_comes_out_late_fails_alone(on_postgres: Store) -> Non
 
     sent = (("a", "1"), ("b", "2"), ("a", "3"), ("c", "4"))
     writer = Writer(on_postgres)
-    with on_postgres.appending():  # so that they wait together
+    with on_postgres.appending() as connection:  # so that they wait together
+        send_waiting(connection)
         futures = [writer.run(adding(id, judgment)) for id, judgment in sent]
     writer.close()
     assert [future.exception(5) is None for future in futures] == [True, True, False, True]

@@ -13,6 +13,7 @@ from plaudit.feedback.assignment.case import after, case_in
 from plaudit.feedback.assignment.submission import submit_in
 from plaudit.store import Appending, Store, Writer, schema
 from plaudit.store.prepared import Prepared
+from plaudit.store.turns import alone
 from tests.collecting import LEFT, given, judge, made, pair, project
 
 pytest_plugins = ("tests.postgres",)
@@ -96,8 +97,8 @@ def _steps(store: Store, rater: str) -> int:
         assert driver is not None
         driver.set_progress_handler(lambda: counted.append(1), 10)
         log = Appending(connection)
-        case = case_in(log, task.id, rater, 2e9)
+        case = alone(case_in(log, task.id, rater, 2e9))
         submit_in(case, Sent(id=f"at {task.id}", answer=LEFT))
-        after(case)
+        alone(after(case))
         driver.set_progress_handler(None, 10)
     return len(counted)

@@ -137,7 +137,8 @@ class _held:
 
     def __enter__(self) -> Writer:
         self._writing = self._store.appending()
-        self._writing.__enter__()
+        # PostgreSQL's lock is asked for with the first statement.
+        self._writing.__enter__().execute(text("SELECT 1"))
         self._writer = Writer(self._store)
         return self._writer
 

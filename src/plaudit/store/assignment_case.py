@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from plaudit.store.assignments import ASSIGNMENT, DESK, exist_unfinished
-from plaudit.store.prepared import AnyRow, Prepared
+from plaudit.store.prepared import AnyRow, Asked, Prepared
 from plaudit.store.schema import (
     assignment,
     draft,
@@ -94,14 +94,14 @@ _CASE = Prepared(
 )  # fmt: skip
 
 
-def case(connection: Connection, id: str) -> AnyRow | None:
-    """An assignment with its item, project, rater and the guideline in force; None where there is
-    none of that id.
+def case(connection: Connection, id: str) -> Asked:
+    """An assignment with its item, project, rater and the guideline in force; nothing where there
+    is none of that id.
 
     With it comes what ``membership`` tells of the rater, where has_unfinished is of assignments
     beside this one.
     """
-    return _CASE.first(connection, id=id)
+    return _CASE.ask(connection, id=id)
 
 
 def other_bodies(row: AnyRow) -> list[str]:

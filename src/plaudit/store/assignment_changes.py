@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
@@ -20,8 +22,12 @@ def insert(connection: Connection, project: str, rater: str, leased: Leased) -> 
     _INSERT.ask(
         connection, id=leased.id, project=project, item=leased.item, rater=rater, turn=leased.turn,
         state=leased.state, opened_at=leased.opened_at, leased_until=leased.leased_until,
-        shown=",".join(map(str, leased.shown)),
+        shown=_written(leased.shown),
     )  # fmt: skip
+
+
+def _written(shown: Sequence[int]) -> str:
+    return ",".join(map(str, shown))
 
 
 def _change(*columns: str) -> sa.Update:
@@ -34,6 +40,7 @@ _REOPEN = Prepared(
     _change("opened_at", "leased_until").values(state="open", closed_at=None, judgment=None)
 )
 _CLOSE = Prepared(_change("state", "judgment", "closed_at"))
+_SHOW = Prepared(_change("shown"))
 _EXTEND = Prepared(_change("leased_until").where(assignment.c.state == "open"))
 
 
@@ -45,6 +52,11 @@ def reopen(connection: Connection, id: str, opened_at: float, leased_until: floa
 def close(connection: Connection, id: str, state: str, judgment: str | None, at: float) -> None:
     """Judged, skipped or expired."""
     _CLOSE.ask(connection, of_id=id, new_state=state, new_judgment=judgment, new_closed_at=at)
+
+
+def show(connection: Connection, id: str, shown: Sequence[int]) -> None:
+    """Say in which order the candidates are shown, of an assignment from the queue."""
+    _SHOW.ask(connection, of_id=id, new_shown=_written(shown))
 
 
 def extend(connection: Connection, id: str, leased_until: float) -> None:

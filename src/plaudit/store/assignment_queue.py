@@ -6,12 +6,14 @@ Every query goes by an index; the longest way is past the open items that the ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.judgments import Item, written_json
-from plaudit.store.prepared import AnyRow, Prepared
+from plaudit.store.prepared import AnyRow, Asked, Prepared
 from plaudit.store.schema import assignment, item
 from plaudit.store.settled import is_settled
 
@@ -61,18 +63,33 @@ def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.S
     )
     found = (queued.limit(head) if head else queued).subquery("queued")
     return (
-        select(found.c.number, _content_of(found))
+        select(found.c.number)
         .where(_never_had(found), found.c.votes + _leases(found) < found.c.target_votes)
         .order_by(found.c.priority.desc(), found.c.votes.desc(), found.c.number)
         .limit(1)
     )
 
 
-def _content_of(found: sa.FromClause) -> sa.ColumnElement[str]:
-    """Of the one that is found, and not of all that are looked through."""
-    whole = item.alias("whole")
-    of = select(whole.c.content).where(whole.c.number == found.c.number)
-    return of.scalar_subquery().label("content")
+def _lease_first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Insert:
+    """Lease it to the rater at once: whoever asks next may have been handed over already. In which
+    order its candidates are shown depends on the item, and is for ``show`` to say."""
+    found = _first(*conditions, head=head).subquery("found")
+    lease = {
+        "id": bindparam("id", type_=sa.String),
+        "project": bindparam("project", type_=sa.String),
+        "item": found.c.number,
+        "rater": bindparam("rater", type_=sa.String),
+        "turn": sa.literal_column("0"),
+        "state": sa.literal_column("'open'"),
+        "shown": sa.literal_column("''"),
+        "opened_at": sa.cast(bindparam("now"), sa.Float),
+        "leased_until": sa.cast(bindparam("until"), sa.Float),
+    }
+    # Written out: in what is returned SQLAlchemy sees no table around.
+    of_it = item.c.number == sa.literal_column("assignment.item")
+    content = select(item.c.content).where(of_it).scalar_subquery().label("content")
+    rows = select(*lease.values())
+    return assignment.insert().from_select([*lease], rows).returning(assignment.c.item, content)
 
 
 def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -83,12 +100,11 @@ def _never_had(found: sa.FromClause) -> sa.ColumnElement[bool]:
 def _leases(found: sa.FromClause) -> sa.ScalarSelect[int]:
     """How many raters have the item before them just now; repeats give no vote."""
     taken = assignment.alias("taken")
-    is_leased = sa.and_(
-        taken.c.turn == 0, taken.c.state == "open", taken.c.leased_until > bindparam("now")
-    )
-    # As a sum, not a condition: an item's assignments are few, the leases of all raters many.
-    leases = func.coalesce(func.sum(sa.case((is_leased, 1), else_=0)), 0)
-    return select(leases).where(taken.c.item == found.c.number).scalar_subquery()
+    # Open written out, or PostgreSQL does not see that the index of leases holds all it needs.
+    is_open = taken.c.state == sa.literal_column("'open'")
+    here = (taken.c.item == found.c.number, taken.c.leased_until > bindparam("now"), is_open)
+    leases = select(func.count()).select_from(taken).where(*here, taken.c.turn == 0)
+    return leases.scalar_subquery()
 
 
 _IN_STRATUM = item.c.stratum == bindparam("stratum")
@@ -101,34 +117,51 @@ _LOWER = (item.c.priority < bindparam("priority"),)
 # By whether one stratum alone is asked for: the head, then on from where the rater was, then all.
 _WAYS = {
     one: tuple(
-        Prepared(_first(*((_IN_STRATUM,) if one else ()), *conditions, head=head))
+        Prepared(_lease_first(*((_IN_STRATUM,) if one else ()), *conditions, head=head))
         for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
     )
     for one in (False, True)
 }
 
 
-def first_free(
-    connection: Connection,
-    project: str,
-    rater: str,
-    stratum: str,
-    now: float,
-    last: Sequence[AnyRow],
-) -> AnyRow | None:
-    """The item to give next from the queue, by number and content; None where there is none for the
-    rater.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What the queue is to lease to a rater."""
 
-    In the queue's order: higher priority, then more votes, then first come. Beyond its head the
-    search goes on from where the rater's ``last`` assignments (``recent``) were, so that it need
-    not pass everything they have had; what that misses is found by going through all of it.
+    project: str
+    rater: str
+    stratum: str
+    """The one they are given items of; empty for all."""
+    id: str
+    """Of the assignment."""
+    now: float
+    until: float
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By parameter."""
+        told = {name: getattr(self, name) for name in ("project", "rater", "id", "now", "until")}
+        return told | ({"stratum": self.stratum} if self.stratum else {})
+
+
+def lease_from_head(connection: Connection, wanted: Wanted) -> Asked:
+    """Lease the first item there is for the rater at the head of the queue; its number and content.
+
+    In the queue's order: higher priority, then more votes, then first come.
+    """
+    return _WAYS[bool(wanted.stratum)][0].ask(connection, **wanted.values)
+
+
+def lease_beyond(connection: Connection, wanted: Wanted, last: Sequence[AnyRow]) -> AnyRow | None:
+    """Lease the first one beyond the head; None where there is none for the rater.
+
+    The search goes on from where the rater's ``last`` assignments (``recent``) were, so that it
+    need not pass everything they have had; what that misses is found by going through all of it.
     """
     ordinary = [one for one in last if not one.is_gold and not one.turn]
     furthest = min(ordinary, key=lambda one: (one.priority, -one.item), default=None)
-    values = {"project": project, "rater": rater, "now": now}
-    values |= {"stratum": stratum} if stratum else {}
-    head, beyond, lower, whole = _WAYS[bool(stratum)]
-    ways = [(head, values)]
+    _, beyond, lower, whole = _WAYS[bool(wanted.stratum)]
+    values, ways = wanted.values, []
     if furthest is not None:
         values |= {"priority": furthest.priority, "number": furthest.item}
         # It stood among items of as many votes as it has, or one more or less by the rater's own.

@@ -110,10 +110,10 @@ _MEMBERSHIP = Prepared(
 )
 
 
-def membership(connection: Connection, project: str, rater: str) -> AnyRow | None:
+def membership(connection: Connection, project: str, rater: str) -> Asked:
     """The project as it concerns a rater: config, secret, queue, suspended_at, is_member and
-    has_unfinished; None where there is no such project."""
-    return _MEMBERSHIP.first(connection, project=project, rater=rater)
+    has_unfinished; nothing where there is no such project."""
+    return _MEMBERSHIP.ask(connection, project=project, rater=rater)
 
 
 ASSIGNMENT = (
@@ -133,9 +133,10 @@ _UNFINISHED = Prepared(
 )
 
 
-def unfinished(connection: Connection, project: str, rater: str) -> list[Leased]:
-    """What the rater was given and has neither judged nor skipped, the last opened first."""
-    return [_leased(row) for row in _UNFINISHED.all(connection, project=project, rater=rater)]
+def unfinished(connection: Connection, project: str, rater: str) -> Asked:
+    """What the rater was given and has neither judged nor skipped, the last opened first: rows for
+    ``as_leased``."""
+    return _UNFINISHED.ask(connection, project=project, rater=rater)
 
 
 _RECENT_ONES = Prepared(
@@ -207,7 +208,7 @@ _JUDGED_ONCE = Prepared(
 def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
     """The rater's assignment, where it was judged, is no gold, and was never asked again."""
     row = _JUDGED_ONCE.first(connection, id=id, rater=rater)
-    return _leased(row) if row else None
+    return as_leased(row) if row else None
 
 
 _HAS_HAD = Prepared(
@@ -250,7 +251,7 @@ _BY_ID = Prepared(select(*ASSIGNMENT).where(assignment.c.id == bindparam("id")))
 
 def leased(connection: Connection, id: str) -> Leased:
     """The assignment of an id that is known to be there."""
-    return _leased(_BY_ID.first(connection, id=id))
+    return as_leased(_BY_ID.first(connection, id=id))
 
 
 _LAST_CLOSED = Prepared(
@@ -274,7 +275,8 @@ def last_closed(connection: Connection, key: str, rater: str, among: int) -> str
     return _LAST_CLOSED.scalar(connection, first=first, last=last, rater=rater)
 
 
-def _leased(row: AnyRow) -> Leased:
+def as_leased(row: AnyRow) -> Leased:
+    """Of a row with what ``ASSIGNMENT`` names."""
     return Leased(
         id=row.id, item=row.item, turn=row.turn, state=row.state,
         shown=shown_of(row), opened_at=row.opened_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from plaudit.judgments import Judgment, Withdrawn, written_json
 from plaudit.store import schema
 from plaudit.store.chain import Head, hash_body, hash_link
 from plaudit.store.opening import Store
-from plaudit.store.prepared import Prepared
+from plaudit.store.prepared import Asked, Prepared
 
 Also = Callable[[Connection], Any]
 """What else is done in the transaction that records a judgment."""
@@ -76,8 +76,21 @@ class Appending:
         """``is_hopeful``: an id that stands there already is not looked for. The database refuses
         it, and the whole transaction with it, which is then to be tried again without hope."""
         self.connection = connection
-        self.head = chain_head(connection)
+        self.touched: list[Hashable] = []
+        """Items, by number, and raters that work of this transaction has changed, in order."""
+        self._last, self._head = _LAST.ask(connection), None
         self._is_hopeful = is_hopeful
+
+    @property
+    def head(self) -> Head:
+        """The last record, of those appended here too."""
+        if self._head is None:
+            self._head = _head_of(self._last)
+        return self._head
+
+    @head.setter
+    def head(self, head: Head) -> None:
+        self._head = head
 
     def append(self, judgment: Judgment) -> Receipt:
         """Record a judgment, once.
@@ -122,7 +135,11 @@ def link(judgment: Judgment, body: str, head: Head, recorded_at: float) -> dict[
 
 def chain_head(connection: Connection) -> Head:
     """The last record; seq 0 where there is none."""
-    last = _LAST.first(connection)
+    return _head_of(_LAST.ask(connection))
+
+
+def _head_of(asked: Asked) -> Head:
+    last = asked.first()
     return Head(last.seq, last.sha256) if last else Head()
 
 

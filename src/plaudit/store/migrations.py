@@ -42,6 +42,7 @@ MIGRATIONS: dict[int, Migration] = {
     2: _add_tallies,
     3: _index_open_leases_alone,
     4: _leave_out_suspended,
+    5: _index_open_leases_alone,  # by item
 }
 """By the version they lead to; a new store is made at the newest, without them."""
 

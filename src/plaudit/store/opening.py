@@ -8,16 +8,18 @@ told that the database is locked, however long it is willing to wait.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 
 from plaudit.store.migrations import migrate
 from plaudit.store.prepared import Prepared
@@ -25,6 +27,8 @@ from plaudit.store.sending import send_in_order
 
 _BUSY_TIMEOUT_SECONDS = 60
 _MORE_CONNECTIONS = 60  # than the five that stay open: a web server's threads each hold one
+_IDLE_SECONDS = 1.0
+_USED_AT = "plaudit_used_at"
 _POSTGRESQL_DRIVERS = {  # the fastest first, and how each is installed
     "psycopg": "pip install 'psycopg[binary]'",
     "pg8000": "pip install 'plaudit[postgres]'",
@@ -50,8 +54,15 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection whose reads are of one moment (SQLite) or of each statement's own."""
-        with self.engine.connect() as connection:
+        with self._reader.connect() as connection:
             yield connection
+
+    @cached_property
+    def _reader(self) -> Engine:
+        """PostgreSQL need not be told where a transaction that only reads begins and ends."""
+        if self.is_sqlite:
+            return self.engine
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -66,10 +77,11 @@ class Store:
 
     @contextmanager
     def appending(self) -> Iterator[Connection]:
-        """A transaction that may append to the log: no other does so before it ends."""
+        """A transaction that may append to the log: from its first statement, no other does so
+        before it ends."""
         with self.writing() as connection:
             if not self.is_sqlite:
-                _LOCK.run(connection)
+                _LOCK.ask(connection)
             yield connection
 
     def close(self) -> None:
@@ -159,11 +171,27 @@ def _postgresql_engine(address: URL) -> Engine:
     # psycopg would prepare statements of its own, and with those forget ours at a rollback.
     is_psycopg = address.get_driver_name() == "psycopg"
     options = {"prepare_threshold": None, "client_encoding": "utf8"} if is_psycopg else {}
-    engine = create_engine(
-        address, connect_args=options, pool_pre_ping=True, max_overflow=_MORE_CONNECTIONS
-    )
+    engine = create_engine(address, connect_args=options, max_overflow=_MORE_CONNECTIONS)
+    _ping_after_idleness(engine)
     send_in_order(engine)
     return engine
+
+
+def _ping_after_idleness(engine: Engine) -> None:
+    """Replace a connection that was lost while nobody used it, at the price of a ping; who uses
+    one many times a second would wait for the ping longer than for what he asks."""
+
+    def check(connection: Any, record: Any, _: Any) -> None:
+        if time.monotonic() - record.info.get(_USED_AT, 0.0) > _IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
+
+    event.listen(engine, "checkout", check)
+    event.listen(
+        engine, "checkin", lambda _, record: record.info.update({_USED_AT: time.monotonic()})
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -36,11 +36,11 @@ class Sent:
         self.text = text
         self.parameters = [_written(value) for value in parameters]
         self._rows: Iterator[tuple[Any, ...]] = iter(())
-        self.rowcount = -1
+        self.rowcount, self.is_waiting = -1, True
 
     def found(self, result: Any) -> None:
         """Take the answer."""
-        self.rowcount = result.command_tuples
+        self.rowcount, self.is_waiting = result.command_tuples, False
         columns = [(c, _READ.get(result.ftype(c), bytes.decode)) for c in range(result.nfields)]
         rows = range(result.ntuples)
         self._rows = (

@@ -115,7 +115,7 @@ def _write(statement: Any, dialect: Dialect) -> _Written:
         text=str(compiled),
         constants={n: one.value for one, n in compiled.bind_names.items() if not one.required},
         in_order=_order(compiled.positiontup) if compiled.positional else dict,
-        row=_row(statement, dialect) if isinstance(statement, sa.Select) else tuple,
+        row=tuple if isinstance(statement, sa.TextClause) else _row(statement, dialect),
     )
 
 
@@ -126,10 +126,10 @@ def _order(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     return lambda values: tuple(values[name] for name in names)
 
 
-def _row(statement: sa.Select, dialect: Dialect) -> Callable[[Iterable[Any]], AnyRow]:
+def _row(statement: Any, dialect: Dialect) -> Callable[[Iterable[Any]], AnyRow]:
     """What makes a named tuple of the driver's row, whose values are the driver's; but SQLite has
     no truth values of its own."""
-    columns = list(statement.selected_columns)
+    columns = list(statement.exported_columns)
     # A column without a name of its own is told by its place.
     make = namedtuple("Row", [column.key or "" for column in columns], rename=True)._make
     truths = [place for place, column in enumerate(columns) if isinstance(column.type, sa.Boolean)]

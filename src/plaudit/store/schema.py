@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 4
+VERSION = 5
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -127,10 +127,10 @@ Index("assignment_of_rater", assignment.c.project, assignment.c.rater, assignmen
 # state it wants, and most assignments are judged.
 LEASES = Index(
     "assignment_lease",
-    assignment.c.leased_until,
+    assignment.c.item, assignment.c.leased_until,
     sqlite_where=assignment.c.state == "open",
     postgresql_where=assignment.c.state == "open",
-)
+)  # fmt: skip
 
 draft = Table(
     "draft",

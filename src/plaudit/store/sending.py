@@ -7,6 +7,7 @@ until something is looked at. The order is always that in which statements were 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, event
@@ -25,10 +26,10 @@ def send(connection: Connection, text: str, parameters: Any) -> Any:
             connection.info.setdefault(_WAITING, []).append(sent)
             return sent
         case "pg8000":
-            return _Carried(connection, text, parameters)
+            return _by_pg8000(connection, text, parameters)
     cursor = connection.connection.cursor()
     cursor.execute(text, parameters)
-    return cursor
+    return _Carried(cursor.fetchall(), cursor.rowcount)
 
 
 def as_sent(dialect: Dialect) -> Dialect:
@@ -39,16 +40,13 @@ def as_sent(dialect: Dialect) -> Dialect:
 
 
 class _Carried:
-    """A statement that pg8000 has prepared once a connection, where its cursors would have it
-    parsed and planned each time; read as a cursor is."""
+    """What a statement found when it was carried out, whatever is changed before it is looked at;
+    read as a cursor is."""
 
-    def __init__(self, connection: Connection, text: str, parameters: dict[str, Any]) -> None:
-        driver: Any = connection.connection.driver_connection
-        known = connection.info.setdefault(_PREPARED, {})
-        if text not in known:
-            known[text] = driver.prepare(text)
-        self._rows = iter(known[text].run(**parameters))
-        self.rowcount = known[text]._context.row_count
+    is_waiting = False
+
+    def __init__(self, rows: Iterable[Any], rowcount: int) -> None:
+        self._rows, self.rowcount = iter(rows), rowcount
 
     def fetchone(self) -> Any:
         return next(self._rows, None)
@@ -57,9 +55,19 @@ class _Carried:
         return [*self._rows]
 
 
+def _by_pg8000(connection: Connection, text: str, parameters: dict[str, Any]) -> _Carried:
+    """Prepared once a connection, where pg8000's cursors would have it parsed and planned each
+    time."""
+    driver: Any = connection.connection.driver_connection
+    known = connection.info.setdefault(_PREPARED, {})
+    if text not in known:
+        known[text] = driver.prepare(text)
+    return _Carried(known[text].run(**parameters), known[text]._context.row_count)
+
+
 def await_sent(connection: Connection, cursor: Any) -> None:
     """Send the cursor's statement, and all that wait with it, if it is one of them."""
-    if any(cursor is one for one in connection.info.get(_WAITING, ())):
+    if cursor.is_waiting:
         send_waiting(connection)
 
 

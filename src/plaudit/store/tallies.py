@@ -10,30 +10,34 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from plaudit.judgments import Judgment, Withdrawn
 from plaudit.store import schema
 from plaudit.store.log import chain_head
 from plaudit.store.opening import Store
+from plaudit.store.prepared import AnyRow
 from plaudit.store.tally_rows import (
     TABLES,
     Place,
     Suspended,
     Votes,
     add_difference,
-    chunks,
+    by_project,
+    delete_votes,
     folded_seq,
     folded_suspensions,
-    insert_rows,
+    insert_votes,
     items_at,
     places_of,
     seqs_of,
     set_disagreement,
     set_folded_seq,
     suspensions,
+    to_fold,
     votes_at,
 )
+from plaudit.store.turns import Turns, alone
 from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, written
 
 _AT_ONCE = 1000
@@ -48,8 +52,6 @@ class _Change:
 
     come: Mapping[int, tuple[Place, Vote]]
     leave: Collection[int]
-    places: Collection[Place]
-    """All items that either is about."""
 
 
 def catch_up(store: Store) -> None:
@@ -58,16 +60,27 @@ def catch_up(store: Store) -> None:
         return
     while True:
         with store.appending() as connection:  # else it could wait for who waits for it
-            _follow_suspensions(connection)
-            if fold(connection) < _AT_ONCE:
+            if alone(catching_up(connection, _AT_ONCE)) < _AT_ONCE:
                 return
+
+
+def catching_up(connection: Connection, most: int) -> Turns[int]:
+    """``catch_up`` within a transaction that may append to the log, by so many judgments at most;
+    returns how many there were."""
+    suspensions_now, found = suspensions(connection), to_fold(connection, most)
+    folded = folded_suspensions(connection)
+    yield
+    then, now = by_project(folded), by_project(suspensions_now)
+    _follow_suspensions(connection, then, now)
+    return (yield from _folding(connection, found.all(), now))
 
 
 def _is_up_to_date(store: Store) -> bool:
     """Told without waiting for who writes."""
     with store.reading() as connection:
         is_folded = chain_head(connection).seq == folded_seq(connection)
-        return is_folded and folded_suspensions(connection) == suspensions(connection)
+        then, now = folded_suspensions(connection), suspensions(connection)
+        return is_folded and by_project(then) == by_project(now)
 
 
 def rebuild_tallies(store: Store) -> None:
@@ -81,15 +94,13 @@ def rebuild_tallies(store: Store) -> None:
 
 def fold(connection: Connection) -> int:
     """Fold the next judgments of the log, a thousand at most; returns how many there were."""
-    table, mark = schema.judgment, folded_seq(connection)
-    rows = connection.execute(
-        select(table.c.seq, table.c.body, table.c.supersedes)
-        .where(table.c.seq > mark)
-        .order_by(table.c.seq)
-        .limit(_AT_ONCE)
-    ).all()
+    suspended = by_project(folded_suspensions(connection))
+    return alone(_folding(connection, to_fold(connection, _AT_ONCE).all(), suspended))
+
+
+def _folding(connection: Connection, rows: Sequence[AnyRow], suspended: Suspended) -> Turns[int]:
     if rows:
-        _apply(connection, _change(connection, rows))
+        yield from _taking(connection, rows, suspended)
         set_folded_seq(connection, rows[-1].seq)
     return len(rows)
 
@@ -100,41 +111,43 @@ def forget(connection: Connection, rater: str) -> None:
     rows = connection.execute(
         select(table.c.seq, table.c.project, table.c.item).where(table.c.rater == rater)
     ).all()
-    places = {(row.project, row.item) for row in rows}
-    _apply(connection, _Change({}, [row.seq for row in rows], places))
+    change = _Change({}, [row.seq for row in rows])
+    before = votes_at(connection, {(row.project, row.item) for row in rows}).votes()
+    _apply(connection, change, before, by_project(folded_suspensions(connection)))
 
 
-def _change(connection: Connection, rows: Sequence[Row]) -> _Change:
+def _taking(connection: Connection, rows: Sequence[AnyRow], suspended: Suspended) -> Turns[None]:
     judgments = [(row.seq, Judgment.model_validate_json(row.body)) for row in rows if row.body]
     places = {(judgment.project, judgment.item) for _, judgment in judgments}
-    items = items_at(connection, places)
+    before, items_here = votes_at(connection, places), items_at(connection, places)
+    gone = seqs_of(connection, [row.supersedes for row in rows if row.supersedes])
+    yield
+    items = items_here.items()
     come = {
         seq: (place, vote_of(judgment, items.get(place)))
         for seq, judgment in judgments
         for place in [(judgment.project, judgment.item)]
         if not isinstance(judgment.answer, Withdrawn)
     }
-    leave = seqs_of(connection, [row.supersedes for row in rows if row.supersedes])
-    return _Change({seq: come[seq] for seq in come if seq not in leave}, leave, places)
+    leave = {row.seq for row in gone.all()}
+    change = _Change({seq: come[seq] for seq in come if seq not in leave}, leave)
+    _apply(connection, change, before.votes(), suspended)
 
 
-def _apply(connection: Connection, change: _Change) -> None:
-    table, before = schema.vote, votes_at(connection, change.places)
+def _apply(connection: Connection, change: _Change, before: Votes, suspended: Suspended) -> None:
     after = {place: dict(votes) for place, votes in before.items()}
     for votes in after.values():
         for seq in change.leave:
             votes.pop(seq, None)
     for seq, (place, vote) in change.come.items():
         after.setdefault(place, {})[seq] = vote
-    suspended = folded_suspensions(connection)
     _recount(connection, before, after, suspended, suspended)
-    for chunk in chunks(sorted(change.leave)):
-        connection.execute(table.delete().where(table.c.seq.in_(chunk)))
+    delete_votes(connection, change.leave)
     come = [
         {"seq": seq, "project": place[0], "item": place[1], "rater": v.rater, "facts": written(v)}
         for seq, (place, v) in change.come.items()
     ]
-    insert_rows(connection, table, come)
+    insert_votes(connection, come)
 
 
 def _recount(
@@ -155,14 +168,13 @@ def _recount(
     set_disagreement(connection, shares)
 
 
-def _follow_suspensions(connection: Connection) -> None:
+def _follow_suspensions(connection: Connection, then: Suspended, now: Suspended) -> None:
     folded = schema.tally_suspended
-    then, now = folded_suspensions(connection), suspensions(connection)
     for project in {*then, *now}:
         were, are = then.get(project, set()), now.get(project, set())
         if were == are:
             continue
-        votes = votes_at(connection, places_of(connection, project, were ^ are))
+        votes = votes_at(connection, places_of(connection, project, were ^ are)).votes()
         _recount(connection, votes, votes, {project: were}, {project: are})
         connection.execute(folded.delete().where(folded.c.project == project))
         if are:

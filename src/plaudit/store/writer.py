@@ -12,8 +12,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -25,14 +26,16 @@ from plaudit.store.log import Also, Appending, Receipt
 from plaudit.store.opening import Store
 from plaudit.store.prepared import Prepared
 from plaudit.store.sending import forget_waiting, send_waiting
-from plaudit.store.tallies import catch_up
+from plaudit.store.tallies import catch_up, catching_up
+from plaudit.store.turns import Turns, together
 
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
-_SECONDS_BETWEEN_TALLIES = 0.5
+_SECONDS_BETWEEN_TALLIES = 0.25
+_MOST_TALLIED_AT_ONCE = 200
 _GATHERING_SECONDS = 0.005
 
 _SAVEPOINT, _UNDO, _RELEASE = (
@@ -81,12 +84,14 @@ class Writer:
 
         return self.run(work)
 
-    def run(self, work: Callable[[Appending], _T]) -> Future[_T]:
+    def run(self, work: Callable[[Appending], _T | Turns[_T]]) -> Future[_T]:
         """Queue work on the log and what stands around it; the future has what it returns, once
         that has been committed.
 
-        What it raises undoes all of it, and comes out of the future. Work is done in the order in
-        which it was queued; it may be done a second time, after the first was undone.
+        What it raises undoes all of it, and comes out of the future. Work is begun in the order in
+        which it was queued; it may be done a second time, after the first was undone. Work that
+        is a generator takes turns with others (``turns.py``), after all that is none: what it read
+        before its last turn may have been changed by them (``Appending.touched``).
 
         Raises:
             TimeoutError, RuntimeError: as ``submit``.
@@ -132,10 +137,12 @@ class Writer:
             jobs = self._take()
             if not jobs and self._is_closed:
                 return
-            _settle(self.store, [j for j in jobs if j.future.set_running_or_notify_cancel()])
+            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if time.monotonic() - tallied_at > _SECONDS_BETWEEN_TALLIES:
-                _tally(self.store)
+                (_settle_and_tally if wanted else _tally)(self.store, wanted)
                 tallied_at = time.monotonic()
+            else:
+                _settle(self.store, wanted)
 
     def _take(self) -> list[_Job]:
         """What waits, some hundreds at most; nothing where nothing came for a while."""
@@ -152,10 +159,25 @@ class Writer:
         return jobs
 
 
-def _tally(store: Store) -> None:
-    """So that whoever opens a dashboard need not wait; if it fails, what he sees says why."""
-    try:
+def _settle_and_tally(store: Store, jobs: list[_Job]) -> None:
+    """With what was recorded before, so that the database is waited for once."""
+    tallied = _Job(lambda log: catching_up(log.connection, _MOST_TALLIED_AT_ONCE), Future())
+    _settle(store, [*jobs, tallied])
+    with _told():
+        tallied.future.result()
+
+
+def _tally(store: Store, _: list[_Job]) -> None:
+    with _told():
         catch_up(store)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tallies are brought up to date so that whoever opens a dashboard need not wait; if that
+    fails, what he sees says why."""
+    try:
+        yield
     except Exception:
         log.exception("the tallies could not be brought up to date; no judgment is lost")
 
@@ -195,7 +217,7 @@ def _hopefully(store: Store, jobs: list[_Job]) -> list[Any]:
     with store.appending() as connection:
         try:
             log = Appending(connection, is_hopeful=True)
-            outcomes = [job.work(log) for job in jobs]
+            outcomes = together([job.work(log) for job in jobs])
             send_waiting(connection)
         except Exception as error:
             raise _OneFailed from error
@@ -207,7 +229,7 @@ def _attempt(log: Appending, job: _Job) -> Any:
     head, connection = log.head, log.connection
     _SAVEPOINT.run(connection)
     try:
-        outcome = job.work(log)
+        outcome = together([job.work(log)])[0]
         send_waiting(connection)
     except Exception as error:
         forget_waiting(connection)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection
 
 from plaudit.feedback.assignment.giving import Assignment, Refused, give_after
 from plaudit.feedback.assignment.votes import verdicts_possible, votes_needed
@@ -18,6 +17,7 @@ from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.items import item_of
 from plaudit.store.prepared import AnyRow, Asked
+from plaudit.store.turns import Turns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,37 +46,33 @@ class Case:
         return table.shown_of(self.row)
 
 
-def case_in(log: Appending, assignment: str, rater: str, at: float) -> Case:
-    """A rater's assignment, within a transaction of the writer, to be submitted or skipped.
+def case_in(log: Appending, assignment: str, rater: str, at: float) -> Turns[Case]:
+    """A rater's assignment, within a transaction of the writer, to be changed.
 
     Raises:
         Refused: the assignment is another rater's.
     """
-    last = table.recent_around(log.connection, assignment, rater)
-    row = case_of(log.connection, assignment, rater)
+    while True:
+        since, last = len(log.touched), table.recent_around(log.connection, assignment, rater)
+        asked = cases.case(log.connection, assignment)
+        yield
+        row = asked.first()
+        if row is None or row.rater != rater:
+            raise Refused(f"assignment {assignment}: not one of yours; ask for the next one")
+        if {rater, row.item}.isdisjoint(log.touched[since:]):
+            break
+    log.touched += [rater, row.item]
     item, project = item_of(row.content), project_of(row.config)
     return Case(log=log, row=row, item=item, project=project, at=at, last=last)
 
 
-def after(case: Case) -> Assignment | None:
+def after(case: Case) -> Turns[Assignment | None]:
     """The task after one that was submitted or skipped; None where there is none, or not for who
     was suspended meanwhile and has judged all the same."""
     try:
-        return give_after(case.log.connection, case.row, case.last, case.at)
+        return (yield from give_after(case.log.connection, case.row, case.last, case.at))
     except Refused:
         return None
-
-
-def case_of(connection: Connection, id: str, rater: str) -> AnyRow:
-    """A rater's assignment with its item and project.
-
-    Raises:
-        Refused: there is no such assignment, or it is another rater's.
-    """
-    row = cases.case(connection, id)
-    if row is None or row.rater != rater:
-        raise Refused(f"assignment {id}: not one of yours; ask for the next one")
-    return row
 
 
 class _Answered(BaseModel):

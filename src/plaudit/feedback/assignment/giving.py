@@ -22,13 +22,14 @@ from plaudit.feedback.assignment.policy import (
 )
 from plaudit.feedback.projects.project import Project, project_of
 from plaudit.judgments import Item
-from plaudit.store import Store
+from plaudit.store import Appending, Store
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignment_queue as queue
 from plaudit.store import assignments as table
 from plaudit.store.assignments import Leased
 from plaudit.store.items import item_of
 from plaudit.store.prepared import AnyRow, Asked
+from plaudit.store.turns import Turns, alone
 
 
 class Refused(ValueError):
@@ -75,6 +76,15 @@ class _Desk:
     def serial(self) -> int:
         return table.serial_of(self.last[0].id) + 1 if self.last else 0
 
+    @property
+    def id(self) -> str:
+        """Of what is given next."""
+        return table.assignment_id(rater_key(self.secret, self.rater), self.serial)
+
+    @property
+    def until(self) -> float:
+        return self.now + self.project.lease_seconds
+
 
 def next_assignment(
     store: Store, project: str, rater: str, now: float | None = None
@@ -89,18 +99,27 @@ def next_assignment(
     """
     at = time.time() if now is None else now
     with table.leasing(store) as connection:
-        return give(connection, project, rater, at)
+        return alone(give(Appending(connection), project, rater, at))
 
 
-def give(connection: Connection, project: str, rater: str, now: float) -> Assignment | None:
+def give(log: Appending, project: str, rater: str, now: float) -> Turns[Assignment | None]:
     """``next_assignment`` within a transaction that is under way."""
-    desk = _desk(table.membership(connection, project, rater), project, rater, now)
-    if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
-        return _assignment(connection, leased)
-    return _new(connection, _with_last(connection, desk))
+    while True:
+        since, here = len(log.touched), table.membership(log.connection, project, rater)
+        begun = table.unfinished(log.connection, project, rater)
+        yield
+        if rater not in log.touched[since:]:
+            break
+    log.touched.append(rater)
+    desk = _desk(here.first(), project, rater, now)
+    if desk.has_unfinished and (leased := _taken_up_again(log.connection, desk, begun)):
+        return (yield from _assignment(log.connection, leased))
+    return (yield from _new(log.connection, _with_last(log.connection, desk)))
 
 
-def give_after(connection: Connection, case: AnyRow, last: Asked, now: float) -> Assignment | None:
+def give_after(
+    connection: Connection, case: AnyRow, last: Asked, now: float
+) -> Turns[Assignment | None]:
     """``give``, with less to ask: what comes after an assignment that was closed just now.
 
     Args:
@@ -108,9 +127,11 @@ def give_after(connection: Connection, case: AnyRow, last: Asked, now: float) ->
         last: the rater's last assignments (``recent_around``), asked at that time.
     """
     desk = _desk(case, case.project, case.rater, now)
-    if desk.has_unfinished and (leased := _taken_up_again(connection, desk)):
-        return _assignment(connection, leased)
-    return _new(connection, replace(desk, last=last.all()))
+    if desk.has_unfinished:
+        begun = table.unfinished(connection, case.project, case.rater)
+        if leased := _taken_up_again(connection, desk, begun):
+            return (yield from _assignment(connection, leased))
+    return (yield from _new(connection, replace(desk, last=last.all())))
 
 
 def give_item(
@@ -123,8 +144,8 @@ def give_item(
         Conflict: the rater has had the item.
     """
     with table.leasing(store) as connection:
-        at, row = time.time() if now is None else now, table.membership(connection, project, rater)
-        desk = _with_last(connection, _desk(row, project, rater, at))
+        at, here = time.time() if now is None else now, table.membership(connection, project, rater)
+        desk = _with_last(connection, _desk(here.first(), project, rater, at))
         if table.has_had(connection, number, rater):
             raise Conflict(f"item {number}: {rater} has had it; ask for the next one")
         return _lease(connection, desk, number, table.content(connection, number).scalar())
@@ -155,33 +176,44 @@ def _with_last(connection: Connection, desk: _Desk) -> _Desk:
     return replace(desk, last=table.recent(connection, key, desk.rater))
 
 
-def _taken_up_again(connection: Connection, desk: _Desk) -> Leased | None:
+def _taken_up_again(connection: Connection, desk: _Desk, begun: Asked) -> Leased | None:
     """What the rater began: while its lease runs, or has run out and its place is still free."""
-    for leased in table.unfinished(connection, desk.project.id, desk.rater):
+    for leased in map(table.as_leased, begun.all()):
         if leased.state == "open" and leased.leased_until > desk.now:
             return leased
         if leased.turn or queue.has_room(connection, leased.item, desk.now):
-            until = desk.now + desk.project.lease_seconds
-            changes.reopen(connection, leased.id, desk.now, until)
-            return replace(leased, opened_at=desk.now, leased_until=until, state="open")
+            changes.reopen(connection, leased.id, desk.now, desk.until)
+            return replace(leased, opened_at=desk.now, leased_until=desk.until, state="open")
         if leased.state == "open":
             changes.close(connection, leased.id, "expired", None, desk.now)
     return None
 
 
-def _new(connection: Connection, desk: _Desk) -> Assignment | None:
+def _new(connection: Connection, desk: _Desk) -> Turns[Assignment | None]:
     wanted = kind_wanted(desk.project, desk.secret, desk.rater, desk.serial)
     if wanted == "repeat" and (first := _to_repeat(connection, desk)):
         content = table.content(connection, first.item).scalar()
         return _lease(connection, desk, first.item, content, shown=first.shown[::-1])
-    found = None
-    if wanted == "gold":
-        found = queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
-    if found is None:
-        found = queue.first_free(
-            connection, desk.project.id, desk.rater, desk.queue, desk.now, desk.last
-        )
-    return None if found is None else _lease(connection, desk, found.number, found.content)
+    if wanted == "gold" and (
+        gold := queue.first_gold(connection, desk.project.id, desk.rater, desk.queue)
+    ):
+        return _lease(connection, desk, gold.number, gold.content)
+    return (yield from _from_queue(connection, desk))
+
+
+def _from_queue(connection: Connection, desk: _Desk) -> Turns[Assignment | None]:
+    wanted = queue.Wanted(
+        project=desk.project.id, rater=desk.rater, stratum=desk.queue, id=desk.id, now=desk.now,
+        until=desk.until,
+    )  # fmt: skip
+    asked = queue.lease_from_head(connection, wanted)
+    yield
+    if (found := asked.first() or queue.lease_beyond(connection, wanted, desk.last)) is None:
+        return None
+    item = item_of(found.content)
+    leased = _leased(desk, found.item, 0, _order(desk, item))
+    changes.show(connection, leased.id, leased.shown)
+    return _opened(leased, item, None)
 
 
 def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
@@ -201,18 +233,18 @@ def _lease(
     shown: tuple[int, ...] | None = None,
 ) -> Assignment:
     """Give the item to the rater; ``shown`` is the order of a repeat."""
-    item = item_of(content)
-    leased = Leased(
-        id=table.assignment_id(rater_key(desk.secret, desk.rater), desk.serial),
-        item=number,
-        turn=int(shown is not None),
-        state="open",
-        shown=_order(desk, item) if shown is None else shown,
-        opened_at=desk.now,
-        leased_until=desk.now + desk.project.lease_seconds,
-    )
+    item, turn = item_of(content), int(shown is not None)
+    leased = _leased(desk, number, turn, _order(desk, item) if shown is None else shown)
     changes.insert(connection, desk.project.id, desk.rater, leased)
     return _opened(leased, item, None)
+
+
+def _leased(desk: _Desk, number: int, turn: int, shown: tuple[int, ...]) -> Leased:
+    """What is new before the rater."""
+    return Leased(
+        id=desk.id, item=number, turn=turn, state="open", shown=shown, opened_at=desk.now,
+        leased_until=desk.until,
+    )  # fmt: skip
 
 
 def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
@@ -221,8 +253,9 @@ def _order(desk: _Desk, item: Item) -> tuple[int, ...]:
     return order_shown(desk.secret, item.id, desk.rater, len(item.candidates), block)
 
 
-def _assignment(connection: Connection, leased: Leased) -> Assignment:
+def _assignment(connection: Connection, leased: Leased) -> Turns[Assignment]:
     content, draft = table.content(connection, leased.item), table.draft_of(connection, leased.id)
+    yield
     return _opened(leased, item_of(content.scalar()), draft.scalar())
 
 
@@ -234,6 +267,6 @@ def _opened(leased: Leased, item: Item, draft: str | None) -> Assignment:
     )  # fmt: skip
 
 
-def assignment_of(connection: Connection, id: str) -> Assignment:
+def assignment_of(connection: Connection, id: str) -> Turns[Assignment]:
     """The assignment of an id that is known to be there."""
     return _assignment(connection, table.leased(connection, id))

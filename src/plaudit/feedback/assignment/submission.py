@@ -24,7 +24,7 @@ from plaudit.feedback.assignment.answers import (
     of_item,
     of_places,
 )
-from plaudit.feedback.assignment.case import Case, case_in, case_of, count_votes
+from plaudit.feedback.assignment.case import Case, case_in, count_votes
 from plaudit.feedback.assignment.giving import Assignment, Conflict, Refused, assignment_of
 from plaudit.feedback.assignment.policy import rater_key
 from plaudit.feedback.projects.project import project_of
@@ -32,6 +32,7 @@ from plaudit.judgments import Answer, Judgment, Rater, Skipped, Withdrawn
 from plaudit.store import Appending, Receipt, Writer, find_in, record_event_in
 from plaudit.store import assignment_changes as changes
 from plaudit.store import assignments as table
+from plaudit.store.turns import Turns, alone
 
 
 def submit(
@@ -47,7 +48,11 @@ def submit(
         Conflict: the assignment was judged or skipped already, with another id or answer.
     """
     at = time.time() if now is None else now
-    return writer.run(lambda log: submit_in(case_in(log, assignment, rater, at), sent)).result()
+
+    def work(log: Appending) -> Turns[Receipt]:
+        return submit_in((yield from case_in(log, assignment, rater, at)), sent)
+
+    return writer.run(work).result()
 
 
 def submit_in(case: Case, sent: Sent) -> Receipt:
@@ -79,9 +84,11 @@ def skip(
         Conflict: the assignment was judged already.
     """
     at = time.time() if now is None else now
-    return writer.run(
-        lambda log: skip_in(case_in(log, assignment, rater, at), reason, note)
-    ).result()
+
+    def work(log: Appending) -> Turns[Receipt]:
+        return skip_in((yield from case_in(log, assignment, rater, at)), reason, note)
+
+    return writer.run(work).result()
 
 
 def skip_in(case: Case, reason: str, note: str) -> Receipt:
@@ -113,7 +120,7 @@ def undo_in(log: Appending, project: str, rater: str, at: float) -> Assignment |
     last = _last_closed(log.connection, project, rater)
     if last is None:
         return None
-    case = case_in(log, last, rater, at)
+    case = alone(case_in(log, last, rater, at))
     taken_back = find_in(log.connection, case.row.judgment)
     withdrawn = _judgment(
         case, f"undo-{secrets.token_hex(8)}", Withdrawn(), {"supersedes": case.row.judgment}
@@ -121,7 +128,7 @@ def undo_in(log: Appending, project: str, rater: str, at: float) -> Assignment |
     draft = _as_draft(taken_back.judgment if taken_back else None, case.shown)
     log.append(withdrawn)
     _reopen(case, draft)
-    return assignment_of(log.connection, last)
+    return alone(assignment_of(log.connection, last))
 
 
 def save_draft(
@@ -134,18 +141,16 @@ def save_draft(
         Conflict: it was judged or skipped already.
     """
     at = time.time() if now is None else now
-    writer.run(lambda log: save_draft_in(log.connection, assignment, rater, body, at)).result()
+    writer.run(lambda log: save_draft_in(log, assignment, rater, body, at)).result()
 
 
-def save_draft_in(
-    connection: Connection, assignment: str, rater: str, body: str, at: float
-) -> None:
-    """``save_draft`` within a transaction."""
-    row = case_of(connection, assignment, rater)
-    if row.state not in ("open", "expired"):
-        raise Conflict(f"assignment {assignment}: {row.state} already; undo it to change it")
-    changes.put_draft(connection, assignment, body, at)
-    changes.extend(connection, assignment, at + project_of(row.config).lease_seconds)
+def save_draft_in(log: Appending, assignment: str, rater: str, body: str, at: float) -> Turns[None]:
+    """``save_draft`` within a transaction of the writer."""
+    case = yield from case_in(log, assignment, rater, at)
+    if case.row.state not in ("open", "expired"):
+        raise Conflict(f"assignment {assignment}: {case.row.state} already; undo it to change it")
+    changes.put_draft(log.connection, assignment, body, at)
+    changes.extend(log.connection, assignment, at + case.project.lease_seconds)
 
 
 def _judgment(case: Case, id: str, answer: Answer, said: Mapping[str, Any]) -> Judgment:
@@ -187,7 +192,7 @@ def _record(case: Case, judgment: Judgment) -> Receipt:
 
 
 def _last_closed(connection: Connection, project: str, rater: str) -> str | None:
-    here = table.membership(connection, project, rater)
+    here = table.membership(connection, project, rater).first()
     if here is None:
         raise Refused(f"project {project}: there is none of that name")
     among = project_of(here.config).undo_last

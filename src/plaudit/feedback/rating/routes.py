@@ -31,6 +31,7 @@ from plaudit.feedback.rating.own_progress import own_progress
 from plaudit.feedback.rating.shown import shown_assignment, shown_project
 from plaudit.records import Record
 from plaudit.store import Appending, Receipt, Store, get_project, latest_guideline
+from plaudit.store.turns import Turns
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["rating"])
 Rater = Annotated[Signed, Depends(require("rater"))]
@@ -130,8 +131,8 @@ async def next_task(project: str, request: Request, who: Rater) -> Response:
     """The task the rater is to do; the same one until it is done."""
     at = time.time()
 
-    def following(log: Appending) -> Assignment | None:
-        return give(log.connection, project, who.rater, at)
+    def following(log: Appending) -> Turns[Assignment | None]:
+        return give(log, project, who.rater, at)
 
     with refusals():
         return _json(_task(await wrap_future(request.app.state.writer.run(following))))
@@ -180,7 +181,7 @@ async def draft(
     with refusals():
         await wrap_future(
             request.app.state.writer.run(
-                lambda log: save_draft_in(log.connection, assignment, who.rater, text, at)
+                lambda log: save_draft_in(log, assignment, who.rater, text, at)
             )
         )
 
@@ -224,11 +225,12 @@ async def _recorded(
     """Record, and choose the next task in the same step where it is wanted."""
     at = time.time()
 
-    def recorded(log: Appending) -> tuple[Receipt, Assignment | None]:
-        case = case_in(log, body.assignment, who.rater, at)
+    def recorded(log: Appending) -> Turns[tuple[Receipt, Assignment | None]]:
+        case = yield from case_in(log, body.assignment, who.rater, at)
         if case.project.id != project:
             raise Refused(f"assignment {body.assignment}: not of this project; ask for the next")
-        return work(case), after(case) if body.next else None
+        receipt = work(case)
+        return receipt, (yield from after(case)) if body.next else None
 
     with refusals():
         receipt, following = await wrap_future(request.app.state.writer.run(recorded))
