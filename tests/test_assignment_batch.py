@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -101,6 +103,11 @@ def test_one_who_sends_twice_and_asks_meanwhile_has_one_task(store: Store) -> No
     assert not verify(store).faults
 
 
+def _noted(sent: list[Any], carry_out: Callable[..., None], *given: Any) -> None:
+    sent.append(given)
+    carry_out(*given)
+
+
 def test_postgresql_is_waited_for_no_oftener_by_ten_than_by_one(
     new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,8 +120,8 @@ def test_postgresql_is_waited_for_no_oftener_by_ten_than_by_one(
     for raters in (RATERS[:1], RATERS):
         tasks = {rater: given(store, rater) for rater in raters}
         with monkeypatch.context() as counting, one_batch(store) as writer:
-            carry_out, sent = sending.carry_out, []
-            counting.setattr(sending, "carry_out", lambda *a: (sent.append(a), carry_out(*a)))
+            sent: list[Any] = []
+            counting.setattr(sending, "carry_out", partial(_noted, sent, sending.carry_out))
             done = [writer.run(_judging(one, rater, one.id)) for rater, one in tasks.items()]
         assert all(following for _, following in _outcomes(done))
         waits.append(len(sent))

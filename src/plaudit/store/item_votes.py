@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from plaudit.store.schema import item, vote
 from plaudit.store.settled import is_settled
 from plaudit.store.tallies import fold
-from plaudit.store.tally_rows import chunks
 from plaudit.store.votes import read_vote
 
 
@@ -24,12 +23,11 @@ def count_votes_of(connection: Connection, project: str, rater: str, by: int) ->
     wants_more = sa.and_(
         votes < item.c.target_votes, sa.not_(item.c.is_gold), sa.not_(is_settled())
     )
-    for ids in chunks(sorted(_voted_on(connection, project, rater))):
-        connection.execute(
-            item.update()
-            .where(item.c.project == project, item.c.id.in_(ids))
-            .values(votes=votes, is_open=wants_more)
-        )
+    of_item = (item.c.project == project, item.c.id == bindparam("of_id"))
+    rows = [{"of_id": id} for id in sorted(_voted_on(connection, project, rater))]
+    if rows:
+        counted = item.update().where(*of_item).values(votes=votes, is_open=wants_more)
+        connection.execute(counted, rows)
 
 
 def _voted_on(connection: Connection, project: str, rater: str) -> set[str]:
