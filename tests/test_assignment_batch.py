@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.assignment.case import after, case_in
@@ -21,6 +19,7 @@ from plaudit.feedback.assignment.submission import submit_in
 from plaudit.judgments import Pairwise
 from plaudit.store import Appending, Receipt, Store, Writer, items, open_store, sending, verify
 from plaudit.store import writer as module
+from plaudit.store.pipeline import Sent as Sending
 from plaudit.store.turns import Turns
 from tests.collecting import filled, given, pair, project
 
@@ -103,11 +102,6 @@ def test_one_who_sends_twice_and_asks_meanwhile_has_one_task(store: Store) -> No
     assert not verify(store).faults
 
 
-def _noted(sent: list[Any], carry_out: Callable[..., None], *given: Any) -> None:
-    sent.append(given)
-    carry_out(*given)
-
-
 def test_postgresql_is_waited_for_no_oftener_by_ten_than_by_one(
     new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,14 +110,18 @@ def test_postgresql_is_waited_for_no_oftener_by_ten_than_by_one(
     store = open_store(new_postgres().replace("postgresql:", "postgresql+psycopg:"))
     filled(store, project(overlap={"votes": 1}), [pair(f"i{n}") for n in range(40)], RATERS)
     monkeypatch.setattr(module, "_SECONDS_BETWEEN_TALLIES", 60.0)
-    waits: list[int] = []
+    waits, carry_out = [0], sending.carry_out
+
+    def counted(connection: Connection, statements: Sequence[Sending]) -> None:
+        waits[-1] += 1
+        carry_out(connection, statements)
+
+    monkeypatch.setattr(sending, "carry_out", counted)
     for raters in (RATERS[:1], RATERS):
         tasks = {rater: given(store, rater) for rater in raters}
-        with monkeypatch.context() as counting, one_batch(store) as writer:
-            sent: list[Any] = []
-            counting.setattr(sending, "carry_out", partial(_noted, sent, sending.carry_out))
+        waits.append(0)
+        with one_batch(store) as writer:
             done = [writer.run(_judging(one, rater, one.id)) for rater, one in tasks.items()]
         assert all(following for _, following in _outcomes(done))
-        waits.append(len(sent))
     store.close()
-    assert waits[1] <= waits[0] <= 5
+    assert waits[2] <= waits[1] <= 5

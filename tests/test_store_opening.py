@@ -151,6 +151,25 @@ def test_an_older_stores_leases_are_indexed_anew(store_url: str) -> None:
     again.close()
 
 
+def test_a_connection_lost_while_nobody_used_it_is_replaced(
+    new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_IDLE_SECONDS", 0.0)
+    store = open_store(new_postgres())
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with store.reading() as first, store.reading() as second:
+        first.execute(text("SELECT 1"))
+        second.execute(text("SELECT 1"))
+    with store.reading() as connection:
+        of_here = " AND datname = current_database()"
+        connection.execute(text(others + of_here))
+    for _ in range(2):
+        with store.reading() as one, store.writing() as other:
+            assert one.execute(text("SELECT 1")).scalar() == 1
+            assert other.execute(text("SELECT 2")).scalar() == 2
+    store.close()
+
+
 def test_there_is_a_migration_to_every_version() -> None:
     assert sorted(MIGRATIONS) == list(range(2, schema.VERSION + 1))
 

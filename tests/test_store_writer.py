@@ -129,6 +129,32 @@ def test_what_was_cancelled_before_its_turn_is_not_recorded(tmp_path: Path) -> N
     assert second.done() and [e.id for e in read(store) if e.id == "c"] == []
 
 
+def test_tallies_that_cannot_be_made_cost_no_judgment(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("no tallies")
+
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_TALLIES", 0.0)
+    monkeypatch.setattr(module, "catching_up", fail)
+    with _held(store) as writer:
+        futures = [writer.submit(a_judgment(f"j{n}")) for n in range(3)]
+    assert [future.result(5).seq for future in futures] == [1, 2, 3]
+    assert "the tallies could not be brought up to date" in caplog.text
+
+
+def test_tallies_follow_what_comes_without_being_asked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_TALLIES", 0.0)
+    monkeypatch.setattr(module, "_tally", lambda *_: None)  # that of a writer with nothing to do
+    with Writer(store) as writer:
+        for n in range(3):
+            writer.submit(a_judgment(f"j{n}", item=f"i{n}")).result(5)
+    with store.reading() as connection:
+        assert connection.execute(text("SELECT seq FROM vote")).scalars().all() == [1, 2]
+
+
 class _held:
     """A writer that cannot begin before the block is left, so that all is one batch."""
 
