@@ -254,7 +254,7 @@ def test_what_a_command_needs(arguments: list[str], said: str, tmp_path: Path):
     assert not entries(tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [["trian"], ["sft", "--frob"], ["run"], ["sft", "-o"]])
+@pytest.mark.parametrize("arguments", [["trian"], ["run", "--frob"], ["run"], ["sft", "-o"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str]):
     outcome = plaudit(*arguments)
     assert outcome.code == 2 and "Error" in outcome.err and not outcome.out
