@@ -185,7 +185,8 @@ def _ping_after_idleness(engine: Engine) -> None:
         if time.monotonic() - record.info.get(_USED_AT, 0.0) > _IDLE_SECONDS:
             try:
                 engine.dialect.do_ping(connection)
-            except engine.dialect.loaded_dbapi.Error as error:
+            # pg8000 lets through what its socket says.
+            except (engine.dialect.loaded_dbapi.Error, OSError) as error:
                 raise DisconnectionError from error
 
     event.listen(engine, "checkout", check)
