@@ -30,7 +30,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import ADJUDICATED, Item, Judgment, Rater, Skipped, Withdrawn
+from plaudit.judgments import Item, Judgment, Rater, Withdrawn
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -49,6 +49,7 @@ from plaudit.store import (
 )
 from plaudit.store.log import chain_head
 from plaudit.store.settled import is_settled
+from plaudit.store.votes import vote_of
 
 Targets = Literal["votes", "majority", "soft"]
 """``votes``: the judgments themselves; ``majority``: of each comparison what most said; ``soft``:
@@ -268,16 +269,12 @@ def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> No
     for row in connection.execute(query):
         if row.item in wanted:
             found = Judgment.model_validate_json(row.body)
-            votes[row.item] += _is_vote(found)
+            is_said = not isinstance(found.answer, Withdrawn)
+            votes[row.item] += is_said and vote_of(found, None).is_counted
     for id, number in votes.items():
         here = (item.c.project == project) & (item.c.id == id)
         wants_more = (number < item.c.target_votes) & ~item.c.is_gold & ~is_settled()
         connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
-
-
-def _is_vote(judgment: Judgment) -> bool:
-    is_said = not isinstance(judgment.answer, Skipped | Withdrawn)
-    return is_said and not judgment.is_repeat and ADJUDICATED not in judgment.flags
 
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:

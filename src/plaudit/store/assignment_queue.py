@@ -244,20 +244,6 @@ def set_votes(
     )  # fmt: skip
 
 
-def count_rater(connection: Connection, project: str, rater: str, by: int) -> None:
-    """Add so much to the votes of every item that the rater has judged, and open those that want
-    more."""
-    judged = select(assignment.c.item).where(
-        assignment.c.project == project, assignment.c.rater == rater,
-        assignment.c.state == "judged", assignment.c.turn == 0,
-    )  # fmt: skip
-    votes = item.c.votes + by
-    wants_more = sa.and_(votes < item.c.target_votes, sa.not_(item.c.is_gold))
-    connection.execute(
-        item.update().where(item.c.number.in_(judged)).values(votes=votes, is_open=wants_more)
-    )
-
-
 def set_targets(connection: Connection, project: str, by_stratum: Mapping[str, int]) -> None:
     """How many votes the items of each stratum get: fewer for those without any yet, more for all.
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from sqlalchemy import Connection, inspect, select
 
 from plaudit.store import schema
-from plaudit.store.assignment_queue import count_rater
 
 Migration = Callable[[Connection], None]
 
@@ -34,8 +33,17 @@ def _leave_out_suspended(connection: Connection) -> None:
     """Their votes were counted with the others' up to then."""
     member = schema.member
     suspended = select(member.c.project, member.c.rater).where(member.c.suspended_at.is_not(None))
+    item, assignment = schema.item, schema.assignment
     for project, rater in connection.execute(suspended).all():
-        count_rater(connection, project, rater, -1)
+        judged = select(assignment.c.item).where(
+            assignment.c.project == project, assignment.c.rater == rater,
+            assignment.c.state == "judged", assignment.c.turn == 0,
+        )  # fmt: skip
+        votes = item.c.votes - 1
+        wants_more = (votes < item.c.target_votes) & ~item.c.is_gold
+        connection.execute(
+            item.update().where(item.c.number.in_(judged)).values(votes=votes, is_open=wants_more)
+        )
 
 
 MIGRATIONS: dict[int, Migration] = {

@@ -87,7 +87,12 @@ def _readable(written: list[Written], format: str) -> tuple[list[Written], list[
     if again is None:
         written = [row for row in written if _again([row], format) is not None]
         again = _again(written, format)
-    return written, again or []
+    if again is None:
+        raise ValueError(
+            f"{format}: {len(written)} rows can be read one by one, and not together; export to "
+            "another format"
+        )
+    return written, again
 
 
 def _again(written: Sequence[Written], format: str) -> list[Entry] | None:
