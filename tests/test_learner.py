@@ -148,9 +148,9 @@ def test_updates_too_small_for_bfloat16_add_up():
     optimiser = one_parameter(value)
     parameter = optimiser._parameters["policy"]["weight"]
     for _ in range(100):
-        alone.grad, parameter.grad = torch.ones_like(alone), torch.ones_like(alone)
+        alone.grad = torch.ones_like(alone)
         pure.step()
-        optimiser.accumulate()
+        optimiser.backward(parameter.sum())
         optimiser.step()
     assert torch.equal(alone.detach(), torch.ones_like(alone))
     assert float(parameter.detach()[0]) == pytest.approx(0.99, abs=0.004)
@@ -160,9 +160,21 @@ def test_gradients_of_micro_batches_add_up_in_float32():
     optimiser = one_parameter(torch.zeros(1, dtype=torch.bfloat16), max_grad_norm=1e9)
     parameter = optimiser._parameters["policy"]["weight"]
     for size in [1.0] + [0.001] * 500:
-        parameter.grad = torch.full((1,), size, dtype=torch.bfloat16)
-        optimiser.accumulate()
+        optimiser.backward((parameter * size).sum())
     assert optimiser.step()["policy"] == pytest.approx(1.5, rel=1e-3)
+
+
+def test_what_had_no_gradient_in_a_step_stays_as_it_is():
+    # The first step leaves moments behind, and weight decay would move it without any.
+    parameters = {name: nn.Parameter(torch.ones(2, 2)) for name in ("always", "once")}
+    settings = OptimiserSettings(learning_rates={"policy": 0.1}, total_steps=9, weight_decay=0.5)
+    optimiser = Optimiser({"policy": parameters}, settings)
+    optimiser.backward(parameters["always"].sum() + parameters["once"].sum())
+    optimiser.step()
+    always, once = (parameters[name].detach().clone() for name in ("always", "once"))
+    optimiser.backward(parameters["always"].sum())
+    assert optimiser.step()["policy"] == pytest.approx(2.0)
+    assert torch.equal(parameters["once"], once) and not torch.equal(parameters["always"], always)
 
 
 def test_clipping_bounds_the_norm_of_each_role():
@@ -172,8 +184,8 @@ def test_clipping_bounds_the_norm_of_each_role():
         epsilon=1e6, max_grad_norm=0.5,
     )  # fmt: skip
     optimiser = Optimiser(parameters, settings)
-    parameters["policy"]["weight"].grad = torch.tensor([3.0, 4.0])
-    parameters["critic"]["weight"].grad = torch.tensor([0.3, 0.0])
+    optimiser.backward(parameters["policy"]["weight"] @ torch.tensor([3.0, 4.0]))
+    optimiser.backward(parameters["critic"]["weight"] @ torch.tensor([0.3, 0.0]))
     assert optimiser.step() == pytest.approx({"policy": 5.0, "critic": 0.3})
     moved = {role: -named["weight"].detach() for role, named in parameters.items()}
     torch.testing.assert_close(moved["policy"], torch.tensor([0.3, 0.4]), rtol=1e-4, atol=0)
@@ -188,7 +200,7 @@ def test_only_matrices_decay():
     )
     optimiser = Optimiser({"policy": parameters}, settings)
     for parameter in parameters.values():
-        parameter.grad = torch.zeros_like(parameter)
+        optimiser.backward(0.0 * parameter.sum())
     optimiser.step()
     torch.testing.assert_close(parameters["matrix"].detach(), torch.full((2, 2), 0.95))
     assert torch.equal(parameters["norm"].detach(), torch.ones(2))

@@ -145,8 +145,7 @@ class Learner:
         if not torch.isfinite(loss):
             self.optimiser.clear()
             raise self._failure("loss", trees)
-        loss.backward()
-        self.optimiser.accumulate()
+        self.optimiser.backward(loss)
         return metrics
 
     def step(self, totals: Mapping[str, Mean], trees: Sequence[Tree]) -> dict[str, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +52,9 @@ class Optimiser:
 
     Where a parameter is not float32 a float32 master is kept: gradients are added up in the
     master's precision, the step is taken there, and the parameter is its rounded copy.
+
+    What gradients are added up in is allocated once. Were it allocated amid a micro-batch's
+    activations, the holes that those leave would be too small for the next micro-batch's.
     """
 
     def __init__(
@@ -66,22 +70,50 @@ class Optimiser:
         self._adam = torch.optim.AdamW(
             groups, betas=settings.betas, eps=settings.epsilon, fused=True
         )
+        self._sums = {
+            master: torch.zeros_like(master)
+            for named in self._masters.values()
+            for master in named.values()
+        }
+        self._added: set[nn.Parameter] = set()
+        """The masters whose sums hold a gradient of this step."""
         self.steps = 0
 
-    def accumulate(self) -> None:
-        """Move the gradients of one micro-batch into the masters."""
-        for parameter, master in self._pairs():
-            if parameter is master or parameter.grad is None:
-                continue
-            grad = parameter.grad.float()
-            master.grad = grad if master.grad is None else master.grad.add_(grad)
+    def backward(self, loss: Tensor) -> None:
+        """Add the loss's gradient to what the next step takes."""
+        with self._taking():
+            loss.backward()
+
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
+        """Take each gradient as soon as it is whole, so that no two are held at once."""
+
+        def take(parameter: Tensor, master: nn.Parameter) -> None:
+            assert parameter.grad is not None
+            if master in self._added:
+                self._sums[master].add_(parameter.grad)
+            else:
+                self._sums[master].copy_(parameter.grad)
+                self._added.add(master)
             parameter.grad = None
+
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(lambda p, master=master: take(p, master))
+            for parameter, master in self._pairs()
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def step(self) -> dict[str, float]:
         """Clip, step, clear; returns each role's gradient norm before clipping.
 
         A norm that is not finite leaves weights and state as they were.
         """
+        for master in self._added:
+            master.grad = self._sums[master]
         norms = {role: self._clip(role) for role in self._masters}
         if all(math.isfinite(norm) for norm in norms.values()):
             factor = schedule_factor(
@@ -101,6 +133,7 @@ class Optimiser:
     def clear(self) -> None:
         """Forget the gradients added up so far."""
         self._adam.zero_grad(set_to_none=True)
+        self._added.clear()
 
     def learning_rate(self, role: str) -> float:
         return next(g["lr"] for g in self._adam.param_groups if g["role"] == role)

@@ -170,9 +170,7 @@ def _time_step(model: PreTrainedModel) -> float:
     optimiser = Optimiser({"policy": parameters}, settings)
 
     def run() -> None:
-        for parameter in parameters.values():
-            parameter.grad = torch.zeros_like(parameter)
-        optimiser.accumulate()
+        optimiser.backward(sum((p.sum() for p in parameters.values()), torch.zeros(())))
         optimiser.step()
 
     return _fastest(run)
