@@ -30,6 +30,7 @@ from transformers.pytorch_utils import Conv1D
 from plaudit.models.forward import layout_of
 from plaudit.models.layout import Layout, TreeBatch
 from plaudit.models.loading import init_scalar_head, save_model
+from plaudit.models.low_rank import add_in_place
 from plaudit.models.roles import (
     WITH_REFERENCE,
     States,
@@ -80,6 +81,7 @@ class AdapterRoles:
             self._peft = PeftModel(base, lora, adapter_name=self.trained[0])
             for role in self.trained[1:]:
                 self._peft.add_adapter(role, lora)
+        add_in_place(base)
         self._adapted = list(self.trained)
         self._heads: dict[str, nn.Linear] = {}
         for i, role in enumerate(self.trained):
