@@ -114,9 +114,7 @@ def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterat
     if rounded:
         yield Line(f"masters of the {role}", 4 * count / share, f"{_count(count)} x 4 B{of}")
     yield Line(f"Adam's moments of the {role}", 8 * count / share, f"{_count(count)} x 2 x 4 B{of}")
-    size = 4 + (BYTES[precision] if rounded else 0)
-    how = f"{_count(count)} x {'(4 + 2)' if rounded else '4'} B{of}"
-    yield Line(f"gradients of the {role}", size * count / share, how)
+    yield Line(f"gradients of the {role}", 4 * count / share, f"{_count(count)} x 4 B{of}")
 
 
 def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) -> Line:
