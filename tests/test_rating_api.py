@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from plaudit.feedback.app import create_app
 from plaudit.judgments import Candidate, Item, Judgment, Pairwise, Ranked, Rated, Withdrawn
-from plaudit.store import read, standing, verify
+from plaudit.store import items, read, standing, verify
 from plaudit.store.people import new_rater
 from plaudit.store.tokens import issue
 from tests.judging import PAIRWISE, SECRET_MODEL, TOOL_PROMPT, Judging, client_of, judging, pair
@@ -304,9 +304,9 @@ def model() -> Iterator[ServedModel]:
         yield found
 
 
-def arena_of(folder: Path, url: str) -> Judging:
+def arena_of(folder: Path, url: str, **config: Any) -> Judging:
     arena = {"url": url, "model": SECRET_MODEL, "key_variable": "PLAUDIT_TEST_KEY"}
-    return judging(folder, [], questions=[PAIRWISE], arena=arena)
+    return judging(folder, [], questions=[PAIRWISE], arena=arena, **config)
 
 
 def test_in_the_arena_a_prompt_is_answered_twice_and_judged(
@@ -350,6 +350,31 @@ def test_a_model_that_gives_no_two_answers_is_said(
     assert refused.status_code == 409
     assert said in refused.json()["error"]
     assert next_task(client) is None
+
+
+def test_an_answer_of_the_arena_that_names_a_model_is_flagged_or_left_out(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAUDIT_TEST_KEY", "k-1")
+    leaking = [f"I am {SECRET_MODEL}, not ChatGPT.", "A friend of Wisp 2."]
+    model.replies.extend(["One.", "Another.", *leaking, *leaking])
+    judged = arena_of(tmp_path, model.url, model_names=["Wisp 2"])
+    client = client_of(judged)
+    for _ in range(2):
+        sent = client.post(f"{HERE}/arena", json={"prompt": "Who are you?"})
+        assert sent.status_code == 200
+        assert "leak" not in sent.text
+    clean, leaked = (stored.item for stored in items(judged.store, judged.project))
+    assert "leak" not in clean.columns
+    assert leaked.columns == {"leak": ["chatgpt", "wisp 2", SECRET_MODEL]}
+
+    (tmp_path / "strict").mkdir()
+    strict = arena_of(tmp_path / "strict", model.url, model_names=["Wisp 2"], on_leak="leave_out")
+    refused = client_of(strict).post(f"{HERE}/arena", json={"prompt": "Who are you?"})
+    assert refused.status_code == 409
+    assert "names a model" in refused.json()["error"]
+    assert SECRET_MODEL not in refused.text
+    assert not list(items(strict.store, strict.project))
 
 
 def test_no_arena_and_no_model_are_said(

@@ -70,9 +70,14 @@ def load_items(project: Project, folder: Path) -> LoadedItems:
             if project.on_leak == "leave_out":
                 left_out["names a model"] += 1
                 continue
-            item = item.model_copy(update={"columns": {**item.columns, "leak": list(names)}})
+            item = flagged(item, names)
         items[item.id] = item
     return LoadedItems(items=tuple(items.values()), left_out=dict(left_out), leaks=leaks)
+
+
+def flagged(item: Item, names: Sequence[str]) -> Item:
+    """The item with the model names that its candidates give away among its columns."""
+    return item.model_copy(update={"columns": {**item.columns, "leak": list(names)}})
 
 
 def has_equal_candidates(item: Item) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from plaudit.feedback.assignment.giving import Assignment, give_item
-from plaudit.feedback.projects.items import has_equal_candidates
+from plaudit.feedback.projects.items import flagged, has_equal_candidates, names_finder
 from plaudit.feedback.projects.project import Arena, Project
 from plaudit.judgments import Candidate, Item
 from plaudit.store import Store, add_items, get_item
@@ -38,10 +38,10 @@ async def answer_twice(arena: Arena, prompt: str) -> tuple[str, str]:
 
 
 def make_item(project: Project, prompt: str, answers: tuple[str, str]) -> Item:
-    """The pair to judge.
+    """The pair to judge; flagged where an answer names a model, as items of data files are.
 
     Raises:
-        NoAnswer: both answers are the same.
+        NoAnswer: both answers are the same, or one names a model and the project leaves those out.
     """
     assert project.arena is not None
     item = Item(
@@ -51,7 +51,10 @@ def make_item(project: Project, prompt: str, answers: tuple[str, str]) -> Item:
     )  # fmt: skip
     if has_equal_candidates(item):
         raise NoAnswer("the model answered the same twice; ask something else")
-    return item
+    names = names_finder((*project.model_names, project.arena.model))(item)
+    if names and project.on_leak == "leave_out":
+        raise NoAnswer("an answer names a model, so it cannot be judged blind; ask something else")
+    return flagged(item, names) if names else item
 
 
 def put_before(store: Store, project: Project, rater: str, item: Item) -> Assignment:

@@ -17,6 +17,7 @@ from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from plaudit.feedback.rating.formulas import read_formulas
 from plaudit.records import Message, Text, ToolCall
 
 # A text that opens right to left is set so, paragraph by paragraph.
@@ -41,7 +42,7 @@ def plain_of(text: Text) -> str:
 # 2,000 texts of 10 kB are 40 MB with their HTML.
 @lru_cache(maxsize=2000)
 def markdown(text: str) -> str:
-    """CommonMark with tables and strike-through; raw HTML is escaped.
+    """CommonMark with tables, strike-through and formulas; raw HTML is escaped.
 
     What is nested deeper than the parser goes, and it would leave out, is shown as it was written.
     """
@@ -142,6 +143,7 @@ def _renderer() -> MarkdownIt:
     found = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     found.validateLink = lambda url: url.strip().lower().startswith(_SCHEMES)
     found.core.ruler.push("direct", _direct)
+    read_formulas(found)
     for name, rule in {
         "fence": _fence, "code_block": _fence, "image": _image, "link_open": _link,
     }.items():  # fmt: skip
