@@ -207,6 +207,16 @@ def test_a_pilot_that_says_too_little_is_refused():
         estimate_pool(judgments_of([GOOD] * 2, 10, 2), gap=1.0)
 
 
+def test_a_pilot_whose_raters_agree_by_chance_alone_is_refused():
+    alike = list(judgments_of([GOOD] * 2, 40, 2))
+    against = [
+        one.model_copy(update={"answer": Pairwise(strength=1 if one.rater.id == "0" else -1)})
+        for one in alike
+    ]
+    with pytest.raises(ValueError, match=r"agree on 0.000 of .* no more than by chance \(0.5\)"):
+        estimate_pool(against, gap=1.0)
+
+
 def test_default_alternatives_are_those_there_are_raters_for():
     found = predict(LabellingPlan(overlap="3", replicates=4), [GOOD] * 3)
     assert [one.overlap for one in found] == ["3", "1", "2+1"]
