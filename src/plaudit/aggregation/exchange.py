@@ -30,7 +30,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import Item, Judgment, Rater, Withdrawn
+from plaudit.judgments import Item, Judgment, Rater
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -45,11 +45,9 @@ from plaudit.store import (
     record_export,
     schema,
     standing,
-    suspended_raters,
 )
+from plaudit.store.item_votes import Wanting, count_votes_on
 from plaudit.store.log import chain_head
-from plaudit.store.settled import is_settled
-from plaudit.store.votes import vote_of
 
 Targets = Literal["votes", "majority", "soft"]
 """``votes``: the judgments themselves; ``majority``: of each comparison what most said; ``soft``:
@@ -103,6 +101,7 @@ def take_judgments(
     trust_order: bool = False,
     choices: ChoiceMap | None = None,
     target_votes: int = 1,
+    wanting: Wanting | None = None,
     with_names: bool = False,
     by: str = "import",
 ) -> Taken:
@@ -110,6 +109,7 @@ def take_judgments(
 
     Args:
         target_votes: how many judgments each new item is to have, those of the file among them.
+        wanting: what raises that number where votes leave doubt.
         with_names: keep raters' names, where the source has them, in the table of raters.
         by: who asked for it, for the log of events.
 
@@ -131,7 +131,7 @@ def take_judgments(
 
     def also(connection: Connection) -> None:
         _record_raters(connection, project, judgments, _names(entries) if with_names else {})
-        _count_votes(connection, project, {judgment.item for judgment in judgments})
+        count_votes_on(connection, project, {judgment.item for judgment in judgments}, wanting)
         record_event_in(connection, project, by, "imported", detail)
 
     receipts = append(store, judgments, also)
@@ -252,29 +252,6 @@ def _record_raters(
     if joining:
         rows = [{"project": project, "rater": id, "role": "rater"} for id in joining]
         connection.execute(schema.member.insert(), rows)
-
-
-def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> None:
-    """Bring the items' votes up to those that stand, and close those that have enough."""
-    item, judgment = schema.item, schema.judgment
-    later = judgment.alias("later")
-    wanted = set(ids)
-    query = select(judgment.c.item, judgment.c.body).where(
-        judgment.c.project == project,
-        judgment.c.body.is_not(None),
-        judgment.c.rater.not_in(suspended_raters(project)),
-        ~select(later.c.seq).where(later.c.supersedes == judgment.c.id).exists(),
-    )
-    votes: Counter[str] = Counter()
-    for row in connection.execute(query):
-        if row.item in wanted:
-            found = Judgment.model_validate_json(row.body)
-            is_said = not isinstance(found.answer, Withdrawn)
-            votes[row.item] += is_said and vote_of(found, None).is_counted
-    for id, number in votes.items():
-        here = (item.c.project == project) & (item.c.id == id)
-        wants_more = (number < item.c.target_votes) & ~item.c.is_gold & ~is_settled()
-        connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
 
 
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:

@@ -38,8 +38,9 @@ def import_judgments(
 
     from plaudit.aggregation.exchange import take_judgments
     from plaudit.config import make_config, read_yaml
+    from plaudit.feedback.assignment.votes import wanting_of
     from plaudit.formats.exchange import ChoiceMap
-    from plaudit.store import open_store, projects, put_project
+    from plaudit.store import get_project, open_store, projects, put_project
 
     values = read_yaml(choices) if choices else {}
     meanings = make_config(ChoiceMap, values, str(choices))
@@ -49,9 +50,11 @@ def import_judgments(
         if not projects(opened):
             put_project(opened, project, json.dumps({"imported_from": file.name}))
             typer.echo(f"new project {project} in {store}")
+        stored = get_project(opened, project)
         taken = take_judgments(
             opened, project, file, format=format, trust_order=trust_order, choices=meanings,
             target_votes=target_votes, with_names=with_names,
+            wanting=wanting_of(stored.config) if stored else None,
         )  # fmt: skip
     typer.echo(f"{taken.new_judgments} new of {taken.judgments} judgments, "
                f"{taken.new_items} new of {taken.items} items")  # fmt: skip

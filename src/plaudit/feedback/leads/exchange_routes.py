@@ -16,6 +16,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from plaudit.aggregation.exchange import Making, Taken, give_judgments, take_judgments
+from plaudit.feedback.assignment.votes import wanting_of
 from plaudit.feedback.projects.project import scale_of_marks
 from plaudit.feedback.protection.refusals import refusals
 from plaudit.feedback.protection.security import Signed, require
@@ -135,8 +136,10 @@ def _making(store: Store, project: str) -> Making | None:
 
 
 def _take(store: Store, project: str, path: Path, by: str, options: dict[str, Any]) -> Taken:
+    stored = get_project(store, project)
+    wanting = wanting_of(stored.config) if stored else None
     with _named(path):
-        return take_judgments(store, project, path, by=by, **options)
+        return take_judgments(store, project, path, by=by, wanting=wanting, **options)
 
 
 @contextmanager
