@@ -11,13 +11,15 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, func, select
 
 from plaudit.aggregation.consensus import Method
+from plaudit.aggregation.ratings import Scale
+from plaudit.aggregation.scales import check_marks, scale_of_marks, scales_of, shown_scales
 from plaudit.aggregation.targets import Weighting
 from plaudit.aggregation.targets import targets as made_targets
 from plaudit.formats.exchange import (
@@ -62,8 +64,9 @@ class Making:
     weighting: Weighting = "even"
     margins: bool = False
     """Give each preference the mean strength of its votes as its margin."""
-    scale: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest mark that could be given."""
+    scale: Scale | None = None
+    """The lowest and the highest mark that could be given; None for those of the project's own
+    questions, and 0 to 1 where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,12 +121,14 @@ def take_judgments(
     """
     if target_votes < 1:
         raise ValueError(f"target votes are {target_votes}; expected 1 or more")
-    secret = _project(store, project).secret
+    stored = _project(store, project)
+    secret = stored.secret
     reading = Reading(
         project=project, pseudonym=lambda id: pseudonym(secret, id), trust_order=trust_order,
         choices=choices or ChoiceMap(),
     )  # fmt: skip
     entries = read_exchange(path, reading, format)
+    check_marks(entries, scales_of(stored.config))
     judgments = [judgment for entry in entries for judgment in entry.judgments]
     found = _items_of(entries)
     new_items = add_items(store, project, found, target_votes)
@@ -160,7 +165,7 @@ def give_judgments(
         ValueError: there is no such project or format, nothing in it can be said so, or ``making``
             is given for votes, of which nothing is made.
     """
-    _project(store, project)
+    config = _project(store, project).config
     _check_format(format, targets, making)
     with store.reading() as connection:
         last_seq = chain_head(connection).seq
@@ -168,10 +173,12 @@ def give_judgments(
     found = list(_judgments(store, project, last_seq, whole=format == "plaudit"))
     judgments = len(found)
     if targets == "votes":
-        rows = write_exchange(_grouped(asked, found), format)
+        rows = write_exchange(
+            _grouped(asked, found, shown_scales(found) | scales_of(config)), format
+        )
         values, judgments, losses = rows.values, rows.judgments, rows.losses
     else:
-        making = making or Making()
+        making = _on_scale(making or Making(), config)
         values, losses = _target_rows(asked, found, targets, format, making)
     if not values:
         lost = ", ".join(f"{name}: {n}" for name, n in losses.items()) or "no judgments"
@@ -263,11 +270,24 @@ def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterab
             yield logged.judgment
 
 
-def _grouped(asked: Iterable[Item], judgments: Iterable[Judgment]) -> list[Entry]:
+def _on_scale(making: Making, config: str) -> Making:
+    return replace(making, scale=making.scale or scale_of_marks(config) or (0.0, 1.0))
+
+
+def _grouped(
+    asked: Iterable[Item], judgments: Iterable[Judgment], scales: Mapping[str, Scale]
+) -> list[Entry]:
     by_item: dict[str, list[Judgment]] = {}
     for judgment in judgments:
         by_item.setdefault(judgment.item, []).append(judgment)
-    return [Entry(item=item, judgments=tuple(by_item.get(item.id, ()))) for item in asked]
+    return [
+        Entry(
+            item=item,
+            judgments=tuple(by_item.get(item.id, ())),
+            scale=scales.get(item.question),
+        )
+        for item in asked
+    ]
 
 
 def _target_rows(

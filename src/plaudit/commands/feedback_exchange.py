@@ -84,16 +84,10 @@ def export_judgments(
     from contextlib import closing
 
     from plaudit.aggregation.exchange import Making, give_judgments
-    from plaudit.feedback.projects.project import scale_of_marks
-    from plaudit.store import get_project
 
     said = {"weighting": weighting, "margins": margins or None, "scale": scale}
     chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     with closing(open_existing(store)) as opened:
-        stored = get_project(opened, project)
-        if targets != "votes" and scale is None and stored is not None:
-            own = scale_of_marks(stored.config)
-            chosen |= {} if own is None else {"scale": own}
         given = give_judgments(
             opened, project, output, format=format, targets=targets,  # pyright: ignore[reportArgumentType]
             making=Making(**chosen) if chosen else None,
