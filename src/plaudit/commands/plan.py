@@ -34,6 +34,7 @@ def plan_recipe(
 ) -> None:
     """Predict memory, tokens, FLOPs, time and cost of every step, before anything runs."""
     from plaudit.planning import Asked, Stated, is_stage, show_plan, step_of_stage, steps_of_recipe
+    from plaudit.planning.devices import HERE
 
     quiet()
     prepare_process()
@@ -51,4 +52,10 @@ def plan_recipe(
         device=device, gpus=gpus, sharding=sharding, recompute=recompute,
         price_per_hour=price_per_hour, stated=stated, explain=explain, as_json=as_json,
     )  # fmt: skip
+    if device == HERE:
+        typer.echo(
+            "timing a few layers of each model on this machine; large ones take minutes "
+            "(--device h100 reckons on paper)",
+            err=True,
+        )
     show_plan(steps, asked)
