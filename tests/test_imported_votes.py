@@ -25,7 +25,7 @@ def collecting(place: Path, **overlap: object) -> Store:
     return made(place, project(overlap=overlap), [], ["ann", "bob"])
 
 
-def taken(store: Store, place: Path, *labels: str, **options: int) -> StoredItem:
+def taken(store: Store, place: Path, *labels: str, target_votes: int = 1) -> StoredItem:
     """The item of a file with so many votes."""
     said = [{"#id": "x", "turkerid": f"W{i}", "label": label, "a1": "yes", "a2": "no"}
             for i, label in enumerate(labels)]  # fmt: skip
@@ -33,7 +33,8 @@ def taken(store: Store, place: Path, *labels: str, **options: int) -> StoredItem
     path.write_text("".join(json.dumps(one) + "\n" for one in said))
     found = get_project(store, "p")
     assert found is not None
-    take_judgments(store, "p", path, wanting=wanting_of(found.config), **options)
+    wanting = wanting_of(found.config)
+    take_judgments(store, "p", path, target_votes=target_votes, wanting=wanting)
     return only(store)
 
 
