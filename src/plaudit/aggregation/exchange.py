@@ -218,6 +218,9 @@ def _check_format(format: str, targets: Targets, making: Making | None) -> None:
         raise ValueError(f"targets: {targets}; expected {', '.join(get_args(Targets))}")
     if making is not None and targets == "votes":
         raise ValueError("margins, weighting and scale are of targets; expected majority or soft")
+    if making is not None and making.scale is not None and making.scale[0] >= making.scale[1]:
+        low, high = making.scale
+        raise ValueError(f"scale: {low:g} to {high:g}; expected the lowest mark, then the highest")
     known = EXCHANGE_FORMATS if targets == "votes" else get_args(Shape)
     if format not in known:
         raise ValueError(
