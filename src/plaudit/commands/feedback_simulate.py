@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plaudit.commands.stores import open_existing
+from plaudit.commands.stores import expect_project, open_existing
 
 if TYPE_CHECKING:
     from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
@@ -139,12 +139,15 @@ def _pool(
 
     if (raters is None) == (not pilot):
         raise ValueError("give either --raters FILE or --pilot STORE with --project")
+    if project and raters is not None:
+        raise ValueError(f"--project: {project}: of a pilot; the pool is that of --raters")
     if raters is not None:
         return list(read_mix(raters).each())
     if not project:
         raise ValueError("--project: needed with --pilot")
     store = open_existing(pilot)
     try:
+        expect_project(store, project)
         found = estimate_pool(standing(store, project), plan.gap, plan.confidence)
     finally:
         store.close()
