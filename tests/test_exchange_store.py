@@ -260,6 +260,13 @@ def test_an_export_that_cannot_be_is_refused(
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.parametrize("id", ["Coffee", "a b", "", "../x"])
+def test_a_new_project_has_an_id_that_addresses_can_hold(tmp_path: Path, id: str) -> None:
+    path = file(tmp_path, ukp("a1"))
+    with pytest.raises(ValueError, match="expected lower-case letters, digits, - and _"):
+        import_judgments(path, str(tmp_path / "new.db"), id)
+
+
 def test_an_export_into_no_folder_is_refused_and_not_recorded(store: Store, tmp_path: Path) -> None:
     take_judgments(store, "p", file(tmp_path, ukp("a1")))
     with pytest.raises(ValueError, match=r"nowhere is no directory; make it first"):

@@ -8,7 +8,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import norm
+from typer.testing import CliRunner
 
+from plaudit.commands.feedback import app
 from plaudit.commands.feedback_simulate import plan_labelling
 from plaudit.feedback.labelling.advice import advise
 from plaudit.feedback.labelling.curve import (
@@ -222,6 +224,13 @@ def test_default_alternatives_are_those_there_are_raters_for():
     assert [one.overlap for one in found] == ["3", "1", "2+1"]
     with pytest.raises(ValueError, match="5 votes on a pair need as many raters"):
         predict(LabellingPlan(overlap="3", alternatives=("5",), replicates=4), [GOOD] * 3)
+
+
+def test_the_help_names_every_option():
+    found = CliRunner().invoke(app, ["plan", "--help"])
+    assert found.exit_code == 0
+    for name in LabellingPlan.model_fields:
+        assert f" {name} " in found.output
 
 
 def test_the_command_plans_from_a_pilot(tmp_path, capsys):

@@ -51,7 +51,7 @@ def consensus(
 
 
 def raters(log: Log, project: Project = "", question: Question = "", rows: Rows = 50) -> None:
-    """How each rater judges: agreement, gold, habits, and what the consensus makes of him."""
+    """How each rater judges: agreement, gold, habits, and what the consensus makes of them."""
     from rich.console import Console
 
     from plaudit.aggregation import rater_cards

@@ -9,12 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from plaudit.commands.stores import expect_project, open_existing
 
 if TYPE_CHECKING:
     from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
     from plaudit.feedback.simulation import Mix, RaterKind, Tally, Truths
+
+
+class PlanCommand(TyperCommand):
+    """A command whose help lists every option of a labelling plan."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from rich.console import Console
+
+        from plaudit.commands.options_table import options_table
+        from plaudit.feedback.labelling.plan import LabellingPlan
+
+        super().format_help(ctx, formatter)
+        Console().print(options_table("feedback plan", LabellingPlan))
+
 
 Raters = Annotated[Path, typer.Option(help="The pool: YAML with raters, each with its kind.")]
 

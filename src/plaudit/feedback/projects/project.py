@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from plaudit.config import Config, make_config, read_yaml
 from plaudit.feedback.projects.questions import Question, check_unlike
 from plaudit.feedback.projects.suspension_rule import SuspensionRule
+from plaudit.store import PROJECT_ID
 from plaudit.store.assignment_queue import ARENA_STRATUM
 
 SkipReason = Literal[
@@ -128,7 +129,7 @@ class Arena(Config):
 class Project(Config):
     """What a lead writes down of a project."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    id: str = Field(pattern=PROJECT_ID)
     """In addresses and in the log: lower-case letters, digits, - and _."""
     title: str = Field(min_length=1)
     """As raters read it."""
