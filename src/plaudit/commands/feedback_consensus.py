@@ -93,7 +93,7 @@ def _rater_table(cards: list[RaterCard]) -> Table:
     from rich.table import Table
 
     rows = [_rater_row(card) for card in cards]
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for name in rows[0] if rows else ():
         if name == "rater" or any(row[name] for row in rows):
             # Ids stay whole: erasing asks for them.
