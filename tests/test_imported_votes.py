@@ -14,10 +14,11 @@ from plaudit.feedback.assignment.votes import wanting_of
 from plaudit.judgments import Judgment, Pairwise, Rated, Skipped, Withdrawn
 from plaudit.store import Store, StoredItem, Writer, get_project, items
 from plaudit.store.votes import is_counted, vote_of
-from tests.collecting import given, judge, made, project
+from tests.collecting import filled, given, judge, made, project
 from tests.test_suspended_votes import preferring, suspend
 from tests.voting import a_judgment
 
+pytest_plugins = ("tests.postgres",)
 ADAPTIVE = {"votes": 2, "adaptive": {"max_votes": 3}}
 
 
@@ -72,8 +73,8 @@ def test_more_votes_asked_for_are_kept(tmp_path: Path):
     assert (found.target_votes, found.is_open) == (3, True)
 
 
-def test_a_vote_beside_imported_ones_is_held_against_them(tmp_path: Path):
-    store = collecting(tmp_path, **ADAPTIVE)
+def test_a_vote_beside_imported_ones_is_held_against_them(store: Store, tmp_path: Path):
+    filled(store, project(overlap=ADAPTIVE), [], ["ann", "bob"])
     assert taken(store, tmp_path, "a1").is_open
     judged_by(store, "ann", 1)
     found = only(store)

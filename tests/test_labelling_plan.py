@@ -254,9 +254,8 @@ def test_the_command_plans_from_a_pilot(tmp_path, capsys):
         plan_labelling(overrides, pilot="", as_json=True, **options)
     with pytest.raises(ValueError, match="project 'q': not in this store; there are p"):
         pilot = str(tmp_path / "pilot.db")
-        plan_labelling(overrides, pilot=pilot, as_json=True, **options | {"project": "q"})
+        plan_labelling(overrides, pilot=pilot, project="q")
     with pytest.raises(ValueError, match="--project: p: of a pilot; the pool is that of --raters"):
-        pool = {"raters": tmp_path / "pool.yaml", "pilot": ""}
-        plan_labelling(overrides, as_json=True, **options | pool)
+        plan_labelling(overrides, raters=tmp_path / "pool.yaml", pilot="", project="p")
     with pytest.raises(ValueError, match="no log of judgments"):
         plan_labelling(overrides, pilot=str(tmp_path / "none.db"), as_json=True, **options)
