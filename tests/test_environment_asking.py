@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plaudit.artifacts import Artifact
 from plaudit.config import make_config
 from plaudit.evaluation import evaluate
 from plaudit.evaluation.comparison import Judged, characters, check_tools, compare, describe
@@ -148,7 +149,9 @@ def test_every_turn_is_checked_against_the_conversation_before_it():
     assert check_tools(several, several, tools, seed=0)["calls"] == 1.0
 
 
-def test_policies_are_evaluated_in_the_environment(orders: str, tmp_path: Path):
+def test_policies_are_evaluated_in_the_environment(
+    orders: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     judge = run_stage(
         "reward", tmp_path / "judge", model="plaudit/nano", num_train_epochs=0.2,
         dataset=write_rows(tmp_path / "pairs.jsonl", polite_pairs(12)), learning_rate=1e-4,
@@ -159,6 +162,7 @@ def test_policies_are_evaluated_in_the_environment(orders: str, tmp_path: Path):
         "judge": str(judge.path), "dataset": orders, "environment": ENVIRONMENT, **LENGTHS,
     }  # fmt: skip
     found = run_stage("evaluate", tmp_path / "out", tools=TOOLS, **options)
+    cut_off_and_taken_up(found, tmp_path / "cut", monkeypatch, {"tools": TOOLS, **options})
     own, baseline = (found.metrics["behaviour"][name] for name in ("same", "baseline"))
     assert own == baseline and abs(own["kl_per_response"]) < 1e-3
     assert own["turns"] > 1 and own["tool_results"] > 0.3 and own["entropy_per_token"] > 0
@@ -170,6 +174,27 @@ def test_policies_are_evaluated_in_the_environment(orders: str, tmp_path: Path):
     environment = {"sql": {"database": str(write_script(tmp_path))}}
     config = make_config(evaluate.CONFIG, options | {"environment": environment}, "evaluate")
     assert evaluate.inputs(config)["environment.sql.database"] == tmp_path / "menu.sql"
+
+
+def cut_off_and_taken_up(
+    whole: Artifact, output: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """After the first policy's answers; the second process asks the second policy alone."""
+    asked, asks = [], evaluate.answer
+
+    def answer(*given: Any, **said: Any) -> Any:
+        asked.append(given[1])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return asks(*given, **said)
+
+    monkeypatch.setattr(evaluate, "answer", answer)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("evaluate", output, **options)
+    taken_up = run_stage("evaluate", output, **options)
+    assert len(asked) == 3
+    assert taken_up.record["files"] == whole.record["files"]
+    assert taken_up.metrics == whole.metrics
 
 
 def write_script(place: Path) -> Path:

@@ -244,6 +244,10 @@ def test_steps_demonstrations_and_marks_go_out_in_their_shapes(
             {"format": "trl", "targets": "soft", "making": Making(weighting="loud")},  # pyright: ignore[reportArgumentType]
             "weighting is loud",
         ),
+        (
+            {"format": "judged", "targets": "soft", "making": Making(scale=(5, 1))},
+            "scale: 5 to 1; expected the lowest mark, then the highest",
+        ),
         ({"format": "oasst"}, r"nothing can be written as oasst \(judgment \(pairwise\): 2\)"),
     ],
 )
@@ -254,6 +258,21 @@ def test_an_export_that_cannot_be_is_refused(
     with pytest.raises(ValueError, match=expected):
         give_judgments(store, how.pop("project", "p"), tmp_path / "out.json", **how)
     assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("id", ["Coffee", "a b", "", "../x"])
+def test_a_new_project_has_an_id_that_addresses_can_hold(tmp_path: Path, id: str) -> None:
+    path = file(tmp_path, ukp("a1"))
+    with pytest.raises(ValueError, match="expected lower-case letters, digits, - and _"):
+        import_judgments(path, str(tmp_path / "new.db"), id)
+
+
+def test_an_export_into_no_folder_is_refused_and_not_recorded(store: Store, tmp_path: Path) -> None:
+    take_judgments(store, "p", file(tmp_path, ukp("a1")))
+    with pytest.raises(ValueError, match=r"nowhere is no directory; make it first"):
+        give_judgments(store, "p", tmp_path / "nowhere" / "out.json", format="arena")
+    with store.reading() as connection:
+        assert connection.execute(select(schema.export)).first() is None
 
 
 def test_the_commands(store: Store, tmp_path: Path) -> None:

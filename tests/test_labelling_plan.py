@@ -8,7 +8,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import norm
+from typer.testing import CliRunner
 
+from plaudit.commands.feedback import app
 from plaudit.commands.feedback_simulate import plan_labelling
 from plaudit.feedback.labelling.advice import advise
 from plaudit.feedback.labelling.curve import (
@@ -207,11 +209,28 @@ def test_a_pilot_that_says_too_little_is_refused():
         estimate_pool(judgments_of([GOOD] * 2, 10, 2), gap=1.0)
 
 
+def test_a_pilot_whose_raters_agree_by_chance_alone_is_refused():
+    alike = list(judgments_of([GOOD] * 2, 40, 2))
+    against = [
+        one.model_copy(update={"answer": Pairwise(strength=1 if one.rater.id == "0" else -1)})
+        for one in alike
+    ]
+    with pytest.raises(ValueError, match=r"agree on 0.000 of .* no more than by chance \(0.5\)"):
+        estimate_pool(against, gap=1.0)
+
+
 def test_default_alternatives_are_those_there_are_raters_for():
     found = predict(LabellingPlan(overlap="3", replicates=4), [GOOD] * 3)
     assert [one.overlap for one in found] == ["3", "1", "2+1"]
     with pytest.raises(ValueError, match="5 votes on a pair need as many raters"):
         predict(LabellingPlan(overlap="3", alternatives=("5",), replicates=4), [GOOD] * 3)
+
+
+def test_the_help_names_every_option():
+    found = CliRunner().invoke(app, ["plan", "--help"])
+    assert found.exit_code == 0
+    for name in LabellingPlan.model_fields:
+        assert f" {name} " in found.output
 
 
 def test_the_command_plans_from_a_pilot(tmp_path, capsys):
@@ -233,5 +252,10 @@ def test_the_command_plans_from_a_pilot(tmp_path, capsys):
     assert any("at or above the best such a model can do" in line for line in hopeless["advice"])
     with pytest.raises(ValueError, match="give either --raters FILE or --pilot STORE"):
         plan_labelling(overrides, pilot="", as_json=True, **options)
+    with pytest.raises(ValueError, match="project 'q': not in this store; there are p"):
+        pilot = str(tmp_path / "pilot.db")
+        plan_labelling(overrides, pilot=pilot, project="q")
+    with pytest.raises(ValueError, match="--project: p: of a pilot; the pool is that of --raters"):
+        plan_labelling(overrides, raters=tmp_path / "pool.yaml", pilot="", project="p")
     with pytest.raises(ValueError, match="no log of judgments"):
         plan_labelling(overrides, pilot=str(tmp_path / "none.db"), as_json=True, **options)

@@ -48,6 +48,15 @@ def test_a_token_is_of_the_member_of_that_name(world: World, tmp_path: Path) -> 
     assert found[1] and people.get_member(world.store, "coffee", found[1].rater or "")
 
 
+def test_a_token_of_another_kind_than_the_members_is_refused(world: World, tmp_path: Path) -> None:
+    words = ("token", "--project", "coffee", "--name", "bot", "--kind", "judge", "--version", "1")
+    assert run(world, tmp_path, *words).exit_code == 0
+    assert run(world, tmp_path, *words[:5]).exit_code == 0, "of whatever kind it is"
+    for other in (("--kind", "human"), ("--kind", "judge", "--version", "2")):
+        refused = run(world, tmp_path, *words[:5], *other)
+        assert "a member of the kind judge 1; expected a new name" in str(refused.exception)
+
+
 def test_a_rater_is_erased(world: World, tmp_path: Path) -> None:
     from plaudit.store import add_items
 

@@ -283,6 +283,22 @@ def test_options_that_do_not_go_together_are_refused(options: list[str], message
     assert message in str(found.exception)
 
 
+@pytest.mark.parametrize("option", ["--rows", "--prompt-tokens", "--response-tokens", "--gpus"])
+def test_numbers_below_one_are_refused(option: str) -> None:
+    found = CliRunner().invoke(app, ["plan", str(FOUR_MODELS), "--device", "h100", option, "0"])
+    assert found.exit_code == 2 and option in found.output
+
+
+def test_what_takes_its_time_is_said_beside_the_plan() -> None:
+    told = ["plan", "sft", "model=plaudit/nano", "dataset=plaudit/coffee-bar/dialogues.jsonl.gz",
+            "portion=[0.0,0.02]", "batch_size=4", "--json"]  # fmt: skip
+    found = CliRunner().invoke(app, told)
+    assert found.stderr.startswith("timing a few layers of each model on this machine")
+    assert json.loads(found.stdout)["steps"]
+    found = CliRunner().invoke(app, [*told, "--device", "h100"])
+    assert not found.stderr and json.loads(found.stdout)["steps"]
+
+
 def test_this_machine_is_timed_with_slices_of_the_model() -> None:
     torch.manual_seed(0)
     told = ["model=plaudit/nano", "dataset=plaudit/coffee-bar/dialogues.jsonl.gz"]

@@ -15,6 +15,7 @@ import pytest
 from plaudit.feedback.serving import invitation, listen, where_to_sign_in
 from plaudit.store import open_store, read, verify
 from plaudit.store.people import members
+from tests.command import plaudit, the_mistake
 from tests.judging import judging, pair
 
 PROJECT = """
@@ -47,6 +48,14 @@ def told(process: subprocess.Popen[str], begins: str) -> tuple[str, str]:
             assert found is not None
             return found[1], found[2]
     raise AssertionError(f"it never said {begins}: {process.stderr and process.stderr.read()}")
+
+
+@pytest.mark.parametrize("name", ["http://tea.example", "tea.example:8700", "tea.example/"])
+def test_a_browsers_name_for_the_server_is_a_name_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "p.yaml").write_text(PROJECT)
+    words = ("collect", "--project", tmp_path / "p.yaml", "--store", tmp_path / "log.db")
+    the_mistake(plaudit(*words, "--host-name", name), name, "expected a name alone")
+    assert not (tmp_path / "log.db").exists()
 
 
 def test_a_lead_signs_in_a_rater_joins_and_what_they_judge_is_kept(tmp_path: Path) -> None:

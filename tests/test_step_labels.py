@@ -9,6 +9,7 @@ import pytest
 
 from plaudit.formats import load_stepped
 from plaudit.formats.arithmetic import draw_sums, right_answer, work_out
+from plaudit.sampling import LocalSampler
 from tests.small import run_stage, small_checkpoint, write_rows
 
 
@@ -95,6 +96,37 @@ def test_steps_are_labelled_by_finishing_them(base: str, tmp_path: Path, labels:
         assert want != "zzz" or not any(one.labels)
         assert bool(one.probabilities) == (labels == "soft")
         assert set(one.probabilities) <= {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_a_verifier_by_its_name_judges_solutions_too(base: str, tmp_path: Path):
+    rows = [{"prompt": f"order {i}\n", "answer": "."} for i in range(2)]
+    artifact = run_stage(
+        "step_labels", tmp_path / "labels", model=base, num_generations=2, step_separator=" ",
+        dataset=write_rows(tmp_path / "p.jsonl", rows), verifier="regex", max_completion_length=8,
+        max_prompt_length=64,
+    )  # fmt: skip
+    assert artifact.metrics["left_out"] < 2, artifact.metrics
+    assert all(all(one.labels) for one in load_stepped(str(artifact.path / "steps.jsonl")))
+
+
+@pytest.mark.parametrize(
+    ("verifier", "message"),
+    [
+        ("mth", "mth: no such verifier; did you mean math"),
+        ("tests.test_step_labels:knows_it", "knows_it: cannot be imported"),
+    ],
+)
+def test_a_verifier_that_is_none_is_told_before_anything_is_sampled(
+    base: str, tmp_path: Path, verifier: str, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(LocalSampler, "sample", None)
+    data = write_rows(tmp_path / "p.jsonl", [{"prompt": "order\n", "answer": "a"}])
+    said = {"model": base, "dataset": data, "verifier": verifier, "max_completion_length": 8}
+    with pytest.raises(ValueError, match=message):
+        run_stage("step_labels", tmp_path / "labels", max_prompt_length=64, **said)
+    assert not (tmp_path / ".labels.draft").exists()
+    with pytest.raises(ValueError, match=message):
+        run_stage("best_of_n", tmp_path / "best", scorers={"r": base}, **said)
 
 
 def test_a_conversation_cannot_be_taken_up_in_its_middle(base: str, tmp_path: Path):

@@ -77,6 +77,14 @@ def test_calls_in_messages_are_verified(tmp_path: Path):
     assert made.metrics["mean_value"] == 1.0
 
 
+def test_where_nothing_can_be_checked_the_command_fails(tmp_path: Path):
+    rows = [{"prompt": "1 + 1 =", "completion": "2"}] * 2
+    data = f"dataset={write_rows(tmp_path / 'sums.jsonl', rows)}"
+    told = plaudit("verify", "verifier=exact", data, "--output", tmp_path / "out")
+    the_mistake(told, "exact has a verdict of none of its 2 responses", "no column answer (2)")
+    assert not (tmp_path / "out" / "artifact.json").exists()
+
+
 def test_mistakes_are_told_in_one_line(tmp_path: Path):
     data = f"dataset={write_rows(tmp_path / 'sums.jsonl', rows())}"
     out = ("--output", tmp_path / "out")

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperCommand
 
@@ -23,6 +22,7 @@ from plaudit.catalogue import CATALOGUE
 from plaudit.commands import feedback
 from plaudit.commands.collect import collect
 from plaudit.commands.initial import init
+from plaudit.commands.options_table import options_table
 from plaudit.commands.plan import plan_recipe
 from plaudit.commands.recipe_files import SHIPPED, Overrides, recipe_path
 from plaudit.mistakes import explain
@@ -45,10 +45,12 @@ class StageCommand(TyperCommand):
     """A command whose help lists every option of its stage."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        from plaudit.pipeline import stage_module
+
         super().format_help(ctx, formatter)
         assert self.name is not None
         quiet()
-        Console().print(_options_table(self.name))
+        Console().print(options_table(self.name, stage_module(self.name).CONFIG))
 
 
 def _stage_command(stage: str) -> None:
@@ -192,21 +194,6 @@ def _stage_options(stage: str, overrides: list[str], config: Path | None) -> dic
     if "output" in values:
         raise ValueError(f"{config or stage}: output: no option; use --output {values['output']}")
     return values
-
-
-def _options_table(stage: str) -> Table:
-    from plaudit.config import options
-    from plaudit.pipeline import stage_module
-
-    title = f"Options of {stage}, as key=value or in the --config file"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("option", no_wrap=True)
-    table.add_column("default", overflow="fold", max_width=16)
-    table.add_column("meaning", overflow="fold")
-    for name, kind, default, meaning in options(stage_module(stage).CONFIG):
-        told = f"{escape(meaning)} [dim]({escape(kind)})[/]"
-        table.add_row(f"[bold cyan]{escape(name)}[/]", escape(default), told)
-    return table
 
 
 def _plan_table(recipe: Any, states: dict[str, Any]) -> Table:

@@ -11,13 +11,15 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, func, select
 
 from plaudit.aggregation.consensus import Method
+from plaudit.aggregation.ratings import Scale
+from plaudit.aggregation.scales import check_marks, scale_of_marks, scales_of, shown_scales
 from plaudit.aggregation.targets import Weighting
 from plaudit.aggregation.targets import targets as made_targets
 from plaudit.formats.exchange import (
@@ -30,7 +32,7 @@ from plaudit.formats.exchange import (
     write_exchange,
 )
 from plaudit.formats.exchange.training import Shape, training_rows
-from plaudit.judgments import Item, Judgment, Rater, Withdrawn
+from plaudit.judgments import Item, Judgment, Rater
 from plaudit.provenance import hash_file
 from plaudit.store import (
     Store,
@@ -45,11 +47,9 @@ from plaudit.store import (
     record_export,
     schema,
     standing,
-    suspended_raters,
 )
+from plaudit.store.item_votes import Wanting, count_votes_on
 from plaudit.store.log import chain_head
-from plaudit.store.settled import is_settled
-from plaudit.store.votes import vote_of
 
 Targets = Literal["votes", "majority", "soft"]
 """``votes``: the judgments themselves; ``majority``: of each comparison what most said; ``soft``:
@@ -64,8 +64,9 @@ class Making:
     weighting: Weighting = "even"
     margins: bool = False
     """Give each preference the mean strength of its votes as its margin."""
-    scale: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest mark that could be given."""
+    scale: Scale | None = None
+    """The lowest and the highest mark that could be given; None for those of the project's own
+    questions, and 0 to 1 where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +104,7 @@ def take_judgments(
     trust_order: bool = False,
     choices: ChoiceMap | None = None,
     target_votes: int = 1,
+    wanting: Wanting | None = None,
     with_names: bool = False,
     by: str = "import",
 ) -> Taken:
@@ -110,6 +112,7 @@ def take_judgments(
 
     Args:
         target_votes: how many judgments each new item is to have, those of the file among them.
+        wanting: what raises that number where votes leave doubt.
         with_names: keep raters' names, where the source has them, in the table of raters.
         by: who asked for it, for the log of events.
 
@@ -118,12 +121,14 @@ def take_judgments(
     """
     if target_votes < 1:
         raise ValueError(f"target votes are {target_votes}; expected 1 or more")
-    secret = _project(store, project).secret
+    stored = _project(store, project)
+    secret = stored.secret
     reading = Reading(
         project=project, pseudonym=lambda id: pseudonym(secret, id), trust_order=trust_order,
         choices=choices or ChoiceMap(),
     )  # fmt: skip
     entries = read_exchange(path, reading, format)
+    check_marks(entries, scales_of(stored.config))
     judgments = [judgment for entry in entries for judgment in entry.judgments]
     found = _items_of(entries)
     new_items = add_items(store, project, found, target_votes)
@@ -131,7 +136,7 @@ def take_judgments(
 
     def also(connection: Connection) -> None:
         _record_raters(connection, project, judgments, _names(entries) if with_names else {})
-        _count_votes(connection, project, {judgment.item for judgment in judgments})
+        count_votes_on(connection, project, {judgment.item for judgment in judgments}, wanting)
         record_event_in(connection, project, by, "imported", detail)
 
     receipts = append(store, judgments, also)
@@ -160,7 +165,7 @@ def give_judgments(
         ValueError: there is no such project or format, nothing in it can be said so, or ``making``
             is given for votes, of which nothing is made.
     """
-    _project(store, project)
+    config = _project(store, project).config
     _check_format(format, targets, making)
     with store.reading() as connection:
         last_seq = chain_head(connection).seq
@@ -168,10 +173,12 @@ def give_judgments(
     found = list(_judgments(store, project, last_seq, whole=format == "plaudit"))
     judgments = len(found)
     if targets == "votes":
-        rows = write_exchange(_grouped(asked, found), format)
+        rows = write_exchange(
+            _grouped(asked, found, shown_scales(found) | scales_of(config)), format
+        )
         values, judgments, losses = rows.values, rows.judgments, rows.losses
     else:
-        making = making or Making()
+        making = _on_scale(making or Making(), config)
         values, losses = _target_rows(asked, found, targets, format, making)
     if not values:
         lost = ", ".join(f"{name}: {n}" for name, n in losses.items()) or "no judgments"
@@ -211,6 +218,9 @@ def _check_format(format: str, targets: Targets, making: Making | None) -> None:
         raise ValueError(f"targets: {targets}; expected {', '.join(get_args(Targets))}")
     if making is not None and targets == "votes":
         raise ValueError("margins, weighting and scale are of targets; expected majority or soft")
+    if making is not None and making.scale is not None and making.scale[0] >= making.scale[1]:
+        low, high = making.scale
+        raise ValueError(f"scale: {low:g} to {high:g}; expected the lowest mark, then the highest")
     known = EXCHANGE_FORMATS if targets == "votes" else get_args(Shape)
     if format not in known:
         raise ValueError(
@@ -254,29 +264,6 @@ def _record_raters(
         connection.execute(schema.member.insert(), rows)
 
 
-def _count_votes(connection: Connection, project: str, ids: Iterable[str]) -> None:
-    """Bring the items' votes up to those that stand, and close those that have enough."""
-    item, judgment = schema.item, schema.judgment
-    later = judgment.alias("later")
-    wanted = set(ids)
-    query = select(judgment.c.item, judgment.c.body).where(
-        judgment.c.project == project,
-        judgment.c.body.is_not(None),
-        judgment.c.rater.not_in(suspended_raters(project)),
-        ~select(later.c.seq).where(later.c.supersedes == judgment.c.id).exists(),
-    )
-    votes: Counter[str] = Counter()
-    for row in connection.execute(query):
-        if row.item in wanted:
-            found = Judgment.model_validate_json(row.body)
-            is_said = not isinstance(found.answer, Withdrawn)
-            votes[row.item] += is_said and vote_of(found, None).is_counted
-    for id, number in votes.items():
-        here = (item.c.project == project) & (item.c.id == id)
-        wants_more = (number < item.c.target_votes) & ~item.c.is_gold & ~is_settled()
-        connection.execute(item.update().where(here).values(votes=number, is_open=wants_more))
-
-
 def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterable[Judgment]:
     if not whole:
         yield from standing(store, project, last_seq=last_seq)
@@ -286,11 +273,24 @@ def _judgments(store: Store, project: str, last_seq: int, whole: bool) -> Iterab
             yield logged.judgment
 
 
-def _grouped(asked: Iterable[Item], judgments: Iterable[Judgment]) -> list[Entry]:
+def _on_scale(making: Making, config: str) -> Making:
+    return replace(making, scale=making.scale or scale_of_marks(config) or (0.0, 1.0))
+
+
+def _grouped(
+    asked: Iterable[Item], judgments: Iterable[Judgment], scales: Mapping[str, Scale]
+) -> list[Entry]:
     by_item: dict[str, list[Judgment]] = {}
     for judgment in judgments:
         by_item.setdefault(judgment.item, []).append(judgment)
-    return [Entry(item=item, judgments=tuple(by_item.get(item.id, ()))) for item in asked]
+    return [
+        Entry(
+            item=item,
+            judgments=tuple(by_item.get(item.id, ())),
+            scale=scales.get(item.question),
+        )
+        for item in asked
+    ]
 
 
 def _target_rows(

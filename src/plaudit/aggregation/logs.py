@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plaudit.judgments import Item, Judgment
-from plaudit.store import Store, items, open_store, projects, standing
+from plaudit.store import Store, StoredProject, items, open_store, projects, standing
 from plaudit.store.log import chain_head
 
 LOG = "judgments.db"
@@ -22,6 +22,8 @@ class Standing:
     """Items of a project, and the judgments of them that stand."""
 
     project: str
+    config: str
+    """The project's, as JSON."""
     items: tuple[Item, ...]
     judgments: tuple[Judgment, ...]
     """In the order they were recorded; skips and repeats among them."""
@@ -62,7 +64,8 @@ def read_standing(name: str, *, project: str = "", question: str = "") -> Standi
         ValueError: there is no such log, project or question.
     """
     with _opened(name) as store:
-        project = _project(store, name, project)
+        here = _project(store, name, project)
+        project = here.id
         with store.reading() as connection:
             head = chain_head(connection)
         asked = [stored.item for stored in items(store, project)]
@@ -72,8 +75,9 @@ def read_standing(name: str, *, project: str = "", question: str = "") -> Standi
         there = ", ".join(sorted({item.question for item in asked})) or "no items"
         raise ValueError(f"{name}: project {project} has no items of {question!r}; it has {there}")
     return Standing(
-        project=project, items=kept, judgments=found, last_seq=head.seq, head_sha256=head.sha256
-    )
+        project=project, config=here.config, items=kept, judgments=found, last_seq=head.seq,
+        head_sha256=head.sha256,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -93,11 +97,11 @@ def _opened(name: str) -> Iterator[Store]:
             yield store
 
 
-def _project(store: Store, name: str, project: str) -> str:
-    there = [found.id for found in projects(store)]
+def _project(store: Store, name: str, project: str) -> StoredProject:
+    there = {found.id: found for found in projects(store)}
     if not project and len(there) == 1:
-        return there[0]
+        return next(iter(there.values()))
     if project not in there:
         known = ", ".join(there) or "none"
         raise ValueError(f"{name}: project is {project!r}; expected one of the log's: {known}")
-    return project
+    return there[project]

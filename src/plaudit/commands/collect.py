@@ -36,6 +36,13 @@ def collect(
     from plaudit.feedback.serving import invitation, listen, serve, where_to_sign_in
     from plaudit.store import open_store
 
+    names = tuple(host_name or ())
+    for name in names:
+        if "/" in name or (":" in name and not name.startswith("[")):
+            raise ValueError(
+                f"--host-name: {name}; expected a name alone, without http:// and port, such as "
+                "judging.example.org"
+            )
     read = read_project(project)
     if read.arena is not None and read.arena.key_variable:
         key_of(read.arena)
@@ -48,7 +55,6 @@ def collect(
             print(f"left out: {rows} with {reason}")
         if found.leaks:
             print(f"{len(found.leaks)} items have a candidate that names a model; they are flagged")
-        names = tuple(host_name or ())
         address = where_to_sign_in(host, socket.getsockname()[1], names, https)
         for line in invitation(opened, read.id, as_name, host, address, names, https):
             print(line, flush=True)

@@ -7,7 +7,7 @@ import typer
 from plaudit.commands.feedback_consensus import consensus, raters
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.commands.feedback_log import verify
-from plaudit.commands.feedback_simulate import plan_labelling, simulate
+from plaudit.commands.feedback_simulate import PlanCommand, plan_labelling, simulate
 from plaudit.commands.people import erase, invite, token
 
 app = typer.Typer(
@@ -26,4 +26,4 @@ app.command("invite")(invite)
 app.command("token")(token)
 app.command("erase")(erase)
 app.command("simulate")(simulate)
-app.command("plan")(plan_labelling)
+app.command("plan", cls=PlanCommand)(plan_labelling)

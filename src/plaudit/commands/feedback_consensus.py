@@ -51,7 +51,7 @@ def consensus(
 
 
 def raters(log: Log, project: Project = "", question: Question = "", rows: Rows = 50) -> None:
-    """How each rater judges: agreement, gold, habits, and what the consensus makes of him."""
+    """How each rater judges: agreement, gold, habits, and what the consensus makes of them."""
     from rich.console import Console
 
     from plaudit.aggregation import rater_cards
@@ -93,7 +93,7 @@ def _rater_table(cards: list[RaterCard]) -> Table:
     from rich.table import Table
 
     rows = [_rater_row(card) for card in cards]
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for name in rows[0] if rows else ():
         if name == "rater" or any(row[name] for row in rows):
             # Ids stay whole: erasing asks for them.

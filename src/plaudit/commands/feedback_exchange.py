@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,14 @@ import typer
 
 from plaudit.commands.stores import ProjectId, StorePath, open_existing
 
+_FORMATS = "plaudit, label_studio, argilla, trl, ... (docs/collect/formats.md has all)."
+
 
 def import_judgments(
     file: Annotated[Path, typer.Argument(help="A file, or a directory of Argilla's to_disk.")],
     store: StorePath,
     project: ProjectId,
-    format: Annotated[str, typer.Option(help="Its format; auto goes by the first row.")] = "auto",
+    format: Annotated[str, typer.Option(help=f"{_FORMATS} auto goes by the first row.")] = "auto",
     trust_order: Annotated[
         bool, typer.Option("--trust-order", help="Take a ranking's order for its ranks.")
     ] = False,
@@ -38,8 +41,9 @@ def import_judgments(
 
     from plaudit.aggregation.exchange import take_judgments
     from plaudit.config import make_config, read_yaml
+    from plaudit.feedback.assignment.votes import wanting_of
     from plaudit.formats.exchange import ChoiceMap
-    from plaudit.store import open_store, projects, put_project
+    from plaudit.store import PROJECT_ID, get_project, open_store, projects, put_project
 
     values = read_yaml(choices) if choices else {}
     meanings = make_config(ChoiceMap, values, str(choices))
@@ -47,11 +51,17 @@ def import_judgments(
         raise ValueError(f"{file}: no such file or directory; expected judgments to import")
     with closing(open_store(store)) as opened:
         if not projects(opened):
+            if not re.match(PROJECT_ID, project):
+                raise ValueError(
+                    f"--project: {project!r}; expected lower-case letters, digits, - and _"
+                )
             put_project(opened, project, json.dumps({"imported_from": file.name}))
             typer.echo(f"new project {project} in {store}")
+        stored = get_project(opened, project)
         taken = take_judgments(
             opened, project, file, format=format, trust_order=trust_order, choices=meanings,
             target_votes=target_votes, with_names=with_names,
+            wanting=wanting_of(stored.config) if stored else None,
         )  # fmt: skip
     typer.echo(f"{taken.new_judgments} new of {taken.judgments} judgments, "
                f"{taken.new_items} new of {taken.items} items")  # fmt: skip
@@ -61,7 +71,12 @@ def import_judgments(
 def export_judgments(
     store: StorePath,
     project: ProjectId,
-    format: Annotated[str, typer.Option(help="A format of judgments, or a shape of targets.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help=f"{_FORMATS} Of targets: trl, judged, unpaired, stepwise or demonstrations."
+        ),
+    ],
     output: Annotated[Path, typer.Option(help="The file to write: .json or .jsonl.")],
     targets: Annotated[
         str, typer.Option(help="votes (as they are), majority or soft (training targets).")
@@ -81,16 +96,10 @@ def export_judgments(
     from contextlib import closing
 
     from plaudit.aggregation.exchange import Making, give_judgments
-    from plaudit.feedback.projects.project import scale_of_marks
-    from plaudit.store import get_project
 
     said = {"weighting": weighting, "margins": margins or None, "scale": scale}
     chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     with closing(open_existing(store)) as opened:
-        stored = get_project(opened, project)
-        if targets != "votes" and scale is None and stored is not None:
-            own = scale_of_marks(stored.config)
-            chosen |= {} if own is None else {"scale": own}
         given = give_judgments(
             opened, project, output, format=format, targets=targets,  # pyright: ignore[reportArgumentType]
             making=Making(**chosen) if chosen else None,

@@ -9,12 +9,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from plaudit.commands.stores import open_existing
+from plaudit.commands.stores import expect_project, open_existing
 
 if TYPE_CHECKING:
     from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
     from plaudit.feedback.simulation import Mix, RaterKind, Tally, Truths
+
+
+class PlanCommand(TyperCommand):
+    """A command whose help lists every option of a labelling plan."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from rich.console import Console
+
+        from plaudit.commands.options_table import options_table
+        from plaudit.feedback.labelling.plan import LabellingPlan
+
+        super().format_help(ctx, formatter)
+        Console().print(options_table("feedback plan", LabellingPlan))
+
 
 Raters = Annotated[Path, typer.Option(help="The pool: YAML with raters, each with its kind.")]
 
@@ -139,12 +154,15 @@ def _pool(
 
     if (raters is None) == (not pilot):
         raise ValueError("give either --raters FILE or --pilot STORE with --project")
+    if project and raters is not None:
+        raise ValueError(f"--project: {project}: of a pilot; the pool is that of --raters")
     if raters is not None:
         return list(read_mix(raters).each())
     if not project:
         raise ValueError("--project: needed with --pilot")
     store = open_existing(pilot)
     try:
+        expect_project(store, project)
         found = estimate_pool(standing(store, project), plan.gap, plan.confidence)
     finally:
         store.close()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.commands.stores import ProjectId, StorePath, open_existing
+from plaudit.commands.stores import ProjectId, StorePath, expect_project, open_existing
 
 RoleName = Annotated[str, typer.Option(help="rater, adjudicator or lead.")]
 _BY = "command line"
@@ -26,7 +26,7 @@ def invite(
     from plaudit.store import record_event, tokens
 
     with closing(open_existing(store)) as opened:
-        _expect_project(opened, project)
+        expect_project(opened, project)
         token = tokens.invite(opened, project, role, time.time(), uses, days)
         record_event(opened, project, _BY, "invited", {"role": role, "uses": uses})
     print(token)
@@ -37,24 +37,31 @@ def token(
     project: ProjectId,
     name: Annotated[str, typer.Option(help="Of the member; made if there is none.")],
     role: RoleName = "rater",
-    kind: Annotated[str, typer.Option(help="human, judge, rule or simulated.")] = "human",
+    kind: Annotated[
+        str | None, typer.Option(help="human, judge, rule or simulated; human if not said.")
+    ] = None,
     version: Annotated[str, typer.Option(help="Of a judge or rule.")] = "",
     days: Annotated[float, typer.Option(help="How long it is good for.")] = 180.0,
 ) -> None:
-    """Print a member's own token, to sign in with or to send as ``Authorization: Bearer``."""
+    """Print a member's own token, to sign in with or to send as Authorization: Bearer TOKEN."""
     import time
     from contextlib import closing
 
     from plaudit.store import people, record_event, tokens
 
-    if kind not in (kinds := ("human", "judge", "rule", "simulated")):
+    if kind is not None and kind not in (kinds := ("human", "judge", "rule", "simulated")):
         raise ValueError(f"kind {kind!r}: no such kind; there are {', '.join(kinds)}")
     with closing(open_existing(store)) as opened:
-        _expect_project(opened, project)
-        named = [m.rater for m in people.members(opened, project) if m.name == name and name]
+        expect_project(opened, project)
+        named = [m for m in people.members(opened, project) if m.name == name and name]
         if len(named) > 1:
             raise ValueError(f"name {name!r}: {len(named)} members have it; rename all but one")
-        rater = named[0] if named else people.new_rater(opened, time.time(), name, kind, version)
+        for member in named:
+            if kind not in (None, member.kind) or version not in ("", member.version):
+                was = f"{member.kind} {member.version}".strip()
+                raise ValueError(f"name {name!r}: a member of the kind {was}; expected a new name")
+        new = (name, kind or "human", version)
+        rater = named[0].rater if named else people.new_rater(opened, time.time(), *new)
         people.add_member(opened, project, rater, role)
         seconds = days * tokens.DAY_SECONDS
         made = tokens.issue(opened, "api", time.time(), rater=rater, lifetime_seconds=seconds)
@@ -79,11 +86,3 @@ def erase(
     print(f"{erased.judgments} judgments erased")
     for model in erased.models:
         print(f"learned from them: {model.path} ({model.sha256})")
-
-
-def _expect_project(store, project: str) -> None:
-    from plaudit.store import get_project, projects
-
-    if get_project(store, project) is None:
-        known = ", ".join(one.id for one in projects(store)) or "none yet"
-        raise ValueError(f"project {project!r}: not in this store; there are {known}")

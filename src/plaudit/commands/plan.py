@@ -7,33 +7,48 @@ from typing import Annotated
 
 import typer
 
-from plaudit.commands.recipe_files import Overrides, recipe_path
+from plaudit.commands.recipe_files import recipe_path
 from plaudit.runtime import prepare_process, quiet
 
 
 def plan_recipe(
     target: Annotated[str, typer.Argument(help="A recipe's file, one that ships, or a stage.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Laid over the file's: a stage's options as key=value, a recipe's as "
+            "variables.NAME=value or steps.NAME.OPTION=value."
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="YAML file of a stage's options.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu (this machine), h100, a100-80, l40s, ...")] = (
         "cpu"
     ),
-    gpus: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    gpus: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     sharding: Annotated[str, typer.Option(help="none or fsdp.")] = "none",
-    recompute: Annotated[bool, typer.Option("--recompute", help="Activations, to save memory.")] = (
-        False
-    ),
-    price_per_hour: Annotated[float | None, typer.Option(help="Of one device.")] = None,
-    rows: Annotated[int | None, typer.Option(help="Of data that cannot be read here.")] = None,
-    prompt_tokens: Annotated[int | None, typer.Option(help="Mean, where not known.")] = None,
-    response_tokens: Annotated[int | None, typer.Option(help="Mean, where not known.")] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute activations again, to save memory.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Of one device, in any currency.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Of each data set that cannot be read here.")
+    ] = None,
+    prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Mean of a prompt, where not known.")
+    ] = None,
+    response_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Mean of a response, where not known.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the arithmetic.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Predict memory, tokens, FLOPs, time and cost of every step, before anything runs."""
     from plaudit.planning import Asked, Stated, is_stage, show_plan, step_of_stage, steps_of_recipe
+    from plaudit.planning.devices import HERE
 
     quiet()
     prepare_process()
@@ -51,4 +66,10 @@ def plan_recipe(
         device=device, gpus=gpus, sharding=sharding, recompute=recompute,
         price_per_hour=price_per_hour, stated=stated, explain=explain, as_json=as_json,
     )  # fmt: skip
+    if device == HERE:
+        typer.echo(
+            "timing a few layers of each model on this machine; large ones take minutes "
+            "(--device h100 reckons on paper)",
+            err=True,
+        )
     show_plan(steps, asked)

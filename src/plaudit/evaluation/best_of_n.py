@@ -1,7 +1,7 @@
 """best_of_n: what choosing among a policy's answers by a reward model is worth.
 
 Samples N answers to each held-out prompt, lets every scorer choose the best of n of them for
-n = 1, 2, 4, ... N, and judges the chosen by a verifier, a function that knows the right answer.
+n = 1, 2, 4, ... N, and judges the chosen by a verifier, which knows the right answer.
 Writes ``best_of_n.json``, ``answers.jsonl`` and ``summary.json``: one answer against the best of N
 by the scorer named first.
 """
@@ -22,7 +22,7 @@ from plaudit.artifacts import Artifact, Draft, write_json, write_text
 from plaudit.formats import local_inputs
 from plaudit.records import Invalid, Rollout, Score
 from plaudit.sampling.asking import AskingOptions, answer, prompts_to_ask, shared_renderer
-from plaudit.scoring import FunctionScorer, Scorer, open_reward_model, valid_values
+from plaudit.scoring import Scorer, open_check, open_reward_model, valid_values
 from plaudit.statistics import cluster_bootstrap
 from plaudit.statistics.best_of_n import best_of_n, best_of_n_kl
 
@@ -35,7 +35,8 @@ class BestOfNConfig(AskingOptions):
     scorers: dict[str, str] = Field(min_length=1)
     """Reward models by name; the first is the one the summary is about."""
     verifier: str
-    """What judges the chosen answers: a function, package.module:name, of TRL's signature."""
+    """What judges the chosen answers: a verifier's name (math, ...), or a function of TRL's
+    signature, package.module:name."""
     num_generations: int = Field(default=16, ge=2)
     """Answers to each prompt, N."""
     temperature: float = Field(default=1.0, gt=0)
@@ -93,10 +94,11 @@ def run(config: BestOfNConfig, output: Path) -> Artifact:
 
 
 def _answer(config: BestOfNConfig) -> _Answers:
+    check = open_check(config.verifier)
     renderer = shared_renderer(config.model, {})
     prompts, _ = prompts_to_ask(config, renderer)
     rollouts = answer(config, config.model, renderer, prompts)
-    value = valid_values(FunctionScorer(config.verifier).score(rollouts))
+    value = valid_values(check.score(rollouts))
     scorers: dict[str, Scorer] = {
         name: open_reward_model(
             model,

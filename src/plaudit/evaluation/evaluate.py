@@ -35,6 +35,7 @@ from plaudit.evaluation.comparison import (
 )
 from plaudit.evaluation.dialogue import messages_of, shown_rollout
 from plaudit.evaluation.judges import refuse_optimised_judge
+from plaudit.evaluation.saved import judged_once
 from plaudit.formats import local_inputs
 from plaudit.learning import Learner
 from plaudit.models import SeparateRoles, load_language_model
@@ -107,9 +108,14 @@ def run(config: EvaluateConfig, output: Path) -> Artifact:
     )
     policies = {"baseline": config.baseline, **config.policies}
     around = partial(with_environment, config.environment, renderer=renderer)
+
+    def judge(policy: str) -> Judged:
+        rollouts = answer(config, policy, renderer, prompts, around=around)
+        return _judge(rollouts, scorers, reference)
+
     judged = {
-        name: _judge(answer(config, policy, renderer, prompts, around=around), scorers, reference)
-        for name, policy in policies.items()
+        name: judged_once(draft, number, prompts, partial(judge, policy))
+        for number, (name, policy) in enumerate(policies.items())
     }
     found = _measure(config, judged, tools)
     write_json(draft.path / "evaluation.json", found)

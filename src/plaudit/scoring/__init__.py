@@ -1,6 +1,6 @@
 """Scoring: rollouts in, scores out, whatever gives them."""
 
-from plaudit.scoring.choice import CheckOptions, check_one_scorer, open_chosen_scorer
+from plaudit.scoring.choice import CheckOptions, check_one_scorer, open_check, open_chosen_scorer
 from plaudit.scoring.composition import (
     CosineLengthScorer,
     Parts,
@@ -56,6 +56,7 @@ __all__ = [
     "check_turn",
     "inside",
     "load_tools",
+    "open_check",
     "open_chosen_scorer",
     "open_reward_model",
     "open_verifier",

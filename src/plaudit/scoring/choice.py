@@ -45,6 +45,15 @@ def check_one_scorer(options: CheckOptions, model: str | None, *, called: str) -
         raise ValueError(f"{called}, reward_function or verifier: exactly one must be given")
 
 
+def open_check(name: str) -> Scorer:
+    """What judges whole answers: a verifier by its name, or a function of TRL's signature.
+
+    Raises:
+        ValueError: there is no such verifier or function.
+    """
+    return FunctionScorer(name) if ":" in name else open_verifier(name, {})
+
+
 def open_chosen_scorer(
     options: CheckOptions,
     model: str | None,

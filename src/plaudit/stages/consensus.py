@@ -19,6 +19,8 @@ from pydantic import model_validator
 
 from plaudit.aggregation import Method, Target, Weighting, counted, targets
 from plaudit.aggregation.logs import Standing, log_file, read_standing, settle_file
+from plaudit.aggregation.ratings import Scale
+from plaudit.aggregation.scales import scale_of_marks
 from plaudit.artifacts import Artifact, write_json
 from plaudit.config import Config
 from plaudit.judgments import Skipped
@@ -50,14 +52,15 @@ class ConsensusConfig(Config):
     """How much a pair counts: even; information, what its votes could tell; certainty."""
     margins: bool = False
     """Give preferences the mean strength of their votes as a margin."""
-    scale: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest mark that raters could give."""
+    scale: Scale | None = None
+    """The lowest and the highest mark that raters could give; null for those of the project's own
+    questions, and 0 to 1 where it has none."""
     standardise: bool = False
     """Bring each rater's marks to the mean and spread of all before they are averaged."""
 
     @model_validator(mode="after")
     def _scale_rises(self) -> ConsensusConfig:
-        if self.scale[0] >= self.scale[1]:
+        if self.scale is not None and self.scale[0] >= self.scale[1]:
             raise ValueError(f"scale: expected lowest < highest, found {list(self.scale)}")
         return self
 
@@ -80,7 +83,7 @@ def run(config: ConsensusConfig, output: Path) -> Artifact:
         config.method,
         weighting=config.weighting,
         margins=config.margins,
-        scale=config.scale,
+        scale=config.scale or scale_of_marks(log.config, config.question) or (0.0, 1.0),
         standardise=config.standardise,
     )
     if not found:

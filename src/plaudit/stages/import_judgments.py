@@ -20,7 +20,7 @@ from plaudit.artifacts import Artifact
 from plaudit.config import Config
 from plaudit.formats import WHOLE, Portion, load_judgments, local_inputs
 from plaudit.stages.setup import open_draft
-from plaudit.store import add_items, append, open_store, put_project
+from plaudit.store import PROJECT_ID, add_items, append, open_store, put_project
 
 CHUNK = 5000
 
@@ -32,7 +32,7 @@ class ImportConfig(Config):
     """Preferences, rankings or ratings of responses."""
     portion: Portion = WHOLE
     """Part of the conversations to enter, as [from, to] in [0, 1]."""
-    project: str = Field(default="imported", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    project: str = Field(default="imported", pattern=PROJECT_ID)
     """The project they are entered under."""
     rater_column: str = ""
     """The column that names who judged; where empty, every row is by somebody else. Names are

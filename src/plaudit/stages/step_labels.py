@@ -24,7 +24,7 @@ from plaudit.models.devices import Device
 from plaudit.models.loading import Precision
 from plaudit.records import Prompt, Rollout, Score
 from plaudit.sampling import LocalSampler, SamplingParams
-from plaudit.scoring import FunctionScorer
+from plaudit.scoring import Scorer, open_check
 from plaudit.stages.options import Count, CountOrNone, ModelOptions, Positive
 from plaudit.stages.setup import open_draft, open_text
 from plaudit.text import prompts_within
@@ -38,8 +38,8 @@ class StepLabelsConfig(ModelOptions):
     portion: Portion = WHOLE
     """The conversations to ask, as a part of [0, 1]."""
     verifier: str
-    """What judges whole solutions: a function, package.module:name, of TRL's signature; above 0.5
-    is right."""
+    """What judges whole solutions: a verifier's name (math, ...), or a function of TRL's signature,
+    package.module:name; above 0.5 is right."""
     labels: Literal["hard", "soft"] = "hard"
     """A step's label: whether any of its completions is right, or how many are."""
     num_solutions: Count = 1
@@ -99,6 +99,7 @@ def run(config: StepLabelsConfig, output: Path) -> Artifact:
                 f"{prompt.id}: a conversation; a turn cannot be taken up in its middle, so "
                 "step_labels needs prompts in plain text"
             )
+    check = open_check(config.verifier)
     model = load_language_model(
         config.model,
         precision=config.precision,
@@ -115,7 +116,7 @@ def run(config: StepLabelsConfig, output: Path) -> Artifact:
         for rollout in sampler.sample(prompts, config.num_solutions, params)
         if (steps := _steps(rollout.text, config.separator))
     ]
-    shares = _shares(config, solutions, sampler, params)
+    shares = _shares(config, solutions, sampler, params, check)
     labelled = [
         (solution, share)
         for solution, share in zip(solutions, shares, strict=True)
@@ -137,6 +138,7 @@ def _shares(
     solutions: Sequence[_Solution],
     sampler: LocalSampler,
     params: SamplingParams,
+    check: Scorer,
 ) -> list[np.ndarray]:
     """How many of each step's completions are right; NaN where none could be judged.
 
@@ -156,7 +158,7 @@ def _shares(
         asked = solution.rollout.prompt
         written = _text(original)[len(_text(asked)) :]
         whole.append(replace(rollout, prompt=asked, text=written + rollout.text))
-    judged = FunctionScorer(config.verifier).score([*whole, *(s.rollout for s in solutions)])
+    judged = check.score([*whole, *(s.rollout for s in solutions)])
     right = np.array([float(s.value > 0.5) if isinstance(s, Score) else np.nan for s in judged])
     of_steps = iter(_valid_means(right[: len(whole)].reshape(-1, n)))
     return [

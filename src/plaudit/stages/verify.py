@@ -56,9 +56,10 @@ def run(config: VerifyConfig, output: Path) -> Artifact:
     began = time.monotonic()
     rows = load_demonstrations(config.dataset, portion=config.portion)
     scorer = open_verifier(config.verifier, config.options)
-    draft = open_draft("verify", config, inputs(config), output, began)
     with closing(scorer):
         verdicts = scorer.verify([(written(r.response.content), r.prompt.columns) for r in rows])
+    _check_any(verdicts, config)
+    draft = open_draft("verify", config, inputs(config), output, began)
     write_text(draft.path / "verdicts.jsonl", _lines(rows, verdicts))
     return draft.finish(_summary(rows, verdicts, config))
 
@@ -75,6 +76,16 @@ def written(content: Text) -> str:
     return "\n".join([message.content, *calls] if message.content else calls)
 
 
+def _check_any(verdicts: Sequence[float | Invalid], config: VerifyConfig) -> None:
+    reasons = Counter(v.reason for v in verdicts if isinstance(v, Invalid))
+    if reasons.total() == len(verdicts):
+        told = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common(3))
+        raise ValueError(
+            f"{config.dataset}: {config.verifier} has a verdict of none of its {len(verdicts)} "
+            f"responses: {told}; expected rows that it can check"
+        )
+
+
 def _lines(rows: Sequence[Demonstration], verdicts: Sequence[float | Invalid]) -> str:
     lines = []
     for row, verdict in zip(rows, verdicts, strict=True):
@@ -88,18 +99,15 @@ def _summary(
 ) -> dict[str, Any]:
     valid = [(r, v) for r, v in zip(rows, verdicts, strict=True) if not isinstance(v, Invalid)]
     reasons = Counter(v.reason for v in verdicts if isinstance(v, Invalid))
-    found: dict[str, Any] = {
+    passed_N = np.array([value >= config.pass_mark for _, value in valid], float)
+    clusters = [row.prompt.conversation for row, _ in valid]
+    return {
         "responses": len(rows),
         "invalid": len(rows) - len(valid),
         "invalid_by_reason": dict(reasons.most_common()),
+        "mean_value": float(np.mean([value for _, value in valid])),
+        "pass_rate": list(_rate(passed_N, clusters, config.seed)),
     }
-    if not valid:
-        return found
-    passed_N = np.array([value >= config.pass_mark for _, value in valid], float)
-    clusters = [row.prompt.conversation for row, _ in valid]
-    found["mean_value"] = float(np.mean([value for _, value in valid]))
-    found["pass_rate"] = list(_rate(passed_N, clusters, config.seed))
-    return found
 
 
 def _rate(passed_N: np.ndarray, clusters: Sequence[str], seed: int) -> Interval:

@@ -25,6 +25,7 @@ from plaudit.store.log import (
 )
 from plaudit.store.opening import Store, open_store
 from plaudit.store.projects import (
+    PROJECT_ID,
     Guideline,
     StoredProject,
     get_project,
@@ -47,6 +48,7 @@ from plaudit.store.votes import is_right
 from plaudit.store.writer import Writer
 
 __all__ = [
+    "PROJECT_ID",
     "Also",
     "Appending",
     "Erased",

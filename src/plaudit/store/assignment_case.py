@@ -29,7 +29,7 @@ _GUIDELINE = (
     .limit(1)
     .scalar_subquery()
 )
-_begun, _other, _away = assignment.alias("begun"), assignment.alias("other"), member.alias("away")
+_begun, _away, _later = assignment.alias("begun"), member.alias("away"), judgment.alias("later")
 _HAS_UNFINISHED = exist_unfinished(
     _begun,
     _begun.c.project == assignment.c.project,
@@ -58,16 +58,15 @@ def _group_concat(element: _Joined, compiler: Any, **how: Any) -> str:
 
 _OTHERS = (
     select(_Joined(judgment.c.body, _BETWEEN_BODIES))
-    .join(_other, _other.c.judgment == judgment.c.id)
     .where(
-        _other.c.item == assignment.c.item,
-        _other.c.id != assignment.c.id,
-        _other.c.state == "judged",
-        _other.c.turn == 0,
+        judgment.c.project == item.c.project,
+        judgment.c.item == item.c.id,
+        judgment.c.id != sa.func.coalesce(assignment.c.judgment, ""),
         judgment.c.body.is_not(None),
+        ~sa.exists().where(_later.c.supersedes == judgment.c.id),
         ~sa.exists().where(
-            _away.c.project == _other.c.project,
-            _away.c.rater == _other.c.rater,
+            _away.c.project == judgment.c.project,
+            _away.c.rater == judgment.c.rater,
             _away.c.suspended_at.is_not(None),
         ),
     )
@@ -105,6 +104,5 @@ def case(connection: Connection, id: str) -> Asked:
 
 
 def other_bodies(row: AnyRow) -> list[str]:
-    """Of a case, the judgments that the item's other assignments stand by, as JSON; repeats do not
-    count, nor do suspended raters."""
+    """Of a case, what else stands of the item, as JSON; not what suspended raters said."""
     return row.others.split(_BETWEEN_BODIES) if row.others else []

@@ -35,6 +35,10 @@ class Guideline:
     created_at: float
 
 
+PROJECT_ID = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Lower-case letters, digits, - and _: it stands in addresses and in the log."""
+
+
 def put_project(store: Store, id: str, config_json: str) -> None:
     """Make a project, or give it another config; its secret stays."""
     table = schema.project

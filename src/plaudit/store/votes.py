@@ -24,6 +24,7 @@ from plaudit.judgments import (
     RedTeamed,
     Skipped,
     Stepped,
+    Withdrawn,
 )
 
 BINS_PER_OCTAVE = 4
@@ -53,8 +54,7 @@ class Vote:
 
     @property
     def is_counted(self) -> bool:
-        """Whether it is one of the votes that its item wants: skips, repeats and what settles an
-        item are not."""
+        """``is_counted`` of its judgment."""
         return "judgments" in self.measures and not self.is_repeat and self.panel != _SETTLES
 
 
@@ -74,6 +74,13 @@ class PatternCell(NamedTuple):
 
 
 Cell = RaterCell | PatternCell
+
+
+def is_counted(judgment: Judgment) -> bool:
+    """Whether a judgment that stands is one of the votes that its item wants: skips, repeats and
+    what settles an item are not."""
+    is_said = not isinstance(judgment.answer, Skipped | Withdrawn)
+    return is_said and not judgment.is_repeat and ADJUDICATED not in judgment.flags
 
 
 def vote_of(judgment: Judgment, item: Item | None) -> Vote:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
-
 from plaudit.feedback.assignment.giving import Assignment, Refused, give_after
-from plaudit.feedback.assignment.votes import verdicts_possible, votes_needed
+from plaudit.feedback.assignment.votes import votes_wanted
 from plaudit.feedback.projects.project import Project, project_of
 from plaudit.feedback.projects.questions import Question
-from plaudit.judgments import Answer, Item
+from plaudit.judgments import Answer, Item, Judgment
 from plaudit.store import Appending
 from plaudit.store import assignment_case as cases
 from plaudit.store import assignment_queue as queue
@@ -18,6 +16,7 @@ from plaudit.store import assignments as table
 from plaudit.store.items import item_of
 from plaudit.store.prepared import AnyRow, Asked
 from plaudit.store.turns import Turns
+from plaudit.store.votes import is_counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,24 +74,15 @@ def after(case: Case) -> Turns[Assignment | None]:
         return None
 
 
-class _Answered(BaseModel):
-    """Of a judgment in the log the answer alone, which is read again for every vote."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    answer: Answer
-
-
 def count_votes(case: Case, votes: int, *own: Answer) -> None:
     """Write down how many votes the item has, after the assignment was closed or reopened, and how
     many it wants: by those of others and what this one says now, if anything."""
     adaptive = case.project.overlap.adaptive
     target = case.project.votes_wanted(case.item.stratum) if adaptive else case.row.target_votes
     if adaptive is not None and votes >= target:  # fewer leave no doubt of how many are wanted
-        bodies = cases.other_bodies(case.row)
-        answers = [*own, *(_Answered.model_validate_json(body).answer for body in bodies)]
-        possible = verdicts_possible(case.question, len(case.item.candidates), len(case.item.steps))
-        target = votes_needed(target, adaptive, answers, possible)
+        others = map(Judgment.model_validate_json, cases.other_bodies(case.row))
+        answers = [*own, *(other.answer for other in others if is_counted(other))]
+        target = votes_wanted(case.project, case.item, answers)
     queue.set_votes(
         case.log.connection, case.row.item, votes=votes, target_votes=target,
         is_open=votes < target and not case.row.is_gold and not _is_closed_for_good(case),

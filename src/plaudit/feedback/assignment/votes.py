@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from plaudit.feedback.projects.project import Adaptive
+from plaudit.feedback.projects.project import Adaptive, Project, project_of
 from plaudit.feedback.projects.questions import Question
 from plaudit.judgments import (
     Answer,
+    Item,
     Labelled,
     Pairwise,
     Ranked,
@@ -17,6 +19,7 @@ from plaudit.judgments import (
     RedTeamed,
     Stepped,
 )
+from plaudit.store.item_votes import Wanting
 
 
 def votes_needed(
@@ -31,6 +34,29 @@ def votes_needed(
         return base
     more = is_in_doubt(adaptive, answers, kinds)
     return max(base, min(len(answers) + more, adaptive.max_votes))
+
+
+def votes_wanted(project: Project, item: Item, answers: Sequence[Answer]) -> int:
+    """``votes_needed`` of a project's item."""
+    question = project.question(item.question)
+    possible = verdicts_possible(question, len(item.candidates), len(item.steps))
+    base = project.votes_wanted(item.stratum)
+    return votes_needed(base, project.overlap.adaptive, answers, possible)
+
+
+def wanting_of(config_json: str) -> Wanting | None:
+    """``votes_wanted`` by the items of a project; None where doubt raises nothing, or where the
+    project came without a file of its own. It says 0 of a question that the project does not ask.
+    """
+    if "questions" not in json.loads(config_json):
+        return None
+    project = project_of(config_json)
+    asked = {question.name for question in project.questions}
+    if project.overlap.adaptive is None:
+        return None
+    return lambda item, answers: (
+        votes_wanted(project, item, answers) if item.question in asked else 0
+    )
 
 
 def is_in_doubt(adaptive: Adaptive, answers: Sequence[Answer], kinds: int) -> bool:

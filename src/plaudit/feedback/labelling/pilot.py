@@ -30,6 +30,7 @@ from plaudit.statistics.intervals import Interval, cluster_bootstrap
 
 LEAST_CORRELATION, MOST_CORRELATION = 0.01, 0.999
 LEAST_ITEMS = 20
+_CHANCE = 0.5  # agree(0), whatever the ties
 RESAMPLES = 500
 
 
@@ -77,6 +78,11 @@ def estimate_pool(judgments: Iterable[Judgment], gap: float, confidence: float =
     agreement = cluster_bootstrap(
         _weighted_mean, items, agrees, resamples=RESAMPLES, confidence=confidence
     )
+    if agreement.point <= _CHANCE:
+        raise ValueError(
+            f"the pilot's raters agree on {agreement.point:.3f} of two decisive votes, no more "
+            "than by chance (0.5), so nothing tells their noise; see plaudit feedback raters"
+        )
     low, point, high = (_correlation(rate, band) for rate in agreement)
     spread = gap / np.sqrt(point)
     return Pilot(

@@ -71,11 +71,12 @@ class LabellingPlan(Config):
     session_votes: Count = 50
     """Judgments in one sitting, for raters who tire."""
     features: Count = 256
-    """Of the reward model: pairs needed are proportional to them. Better than a guess:"""
+    """Of the reward model: pairs needed are proportional to them. A guess: the two below say it
+    better."""
     measured_pairs: Count | None = None
-    """Labelled pairs, with the overlap above, that a reward model of yours learned from,"""
+    """Labelled pairs, with the overlap above, that a reward model of yours learned from."""
     measured_accuracy: Accuracy | None = None
-    """and the share of held-out pairs, judged with care, that it orders rightly."""
+    """Share of held-out pairs, judged with care, that this model orders rightly."""
     ceiling: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Correlation of the best reward such a model can give with the true utility."""
     replicates: Annotated[int, Field(ge=4)] = 20
@@ -83,6 +84,7 @@ class LabellingPlan(Config):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Of the intervals, in which one project like this one will be."""
     seed: int = 0
+    """Of the simulation."""
 
     @model_validator(mode="after")
     def _measured_or_guessed(self) -> LabellingPlan:

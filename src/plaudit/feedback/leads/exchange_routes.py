@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from plaudit.aggregation.exchange import Making, Taken, give_judgments, take_judgments
-from plaudit.feedback.projects.project import scale_of_marks
+from plaudit.aggregation.exchange import Taken, give_judgments, take_judgments
+from plaudit.feedback.assignment.votes import wanting_of
 from plaudit.feedback.protection.refusals import refusals
 from plaudit.feedback.protection.security import Signed, require
 from plaudit.formats.exchange import EXCHANGE_FORMATS
@@ -113,10 +113,7 @@ def give(
     path = folder / f"judgments.{kind}"
     try:
         with _named(path):
-            making = None if targets == "votes" else _making(store, project)
-            given = give_judgments(
-                store, project, path, format=format, targets=targets, making=making
-            )
+            given = give_judgments(store, project, path, format=format, targets=targets)
     except HTTPException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -127,16 +124,11 @@ def give(
     )
 
 
-def _making(store: Store, project: str) -> Making | None:
-    """On the scale of the project's own marks."""
-    stored = get_project(store, project)
-    scale = scale_of_marks(stored.config) if stored else None
-    return Making(scale=scale) if scale else None
-
-
 def _take(store: Store, project: str, path: Path, by: str, options: dict[str, Any]) -> Taken:
+    stored = get_project(store, project)
+    wanting = wanting_of(stored.config) if stored else None
     with _named(path):
-        return take_judgments(store, project, path, by=by, **options)
+        return take_judgments(store, project, path, by=by, wanting=wanting, **options)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Raters see of it what ``shown_to_raters`` says, and nothing else.
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +15,7 @@ from pydantic import Field, model_validator
 from plaudit.config import Config, make_config, read_yaml
 from plaudit.feedback.projects.questions import Question, check_unlike
 from plaudit.feedback.projects.suspension_rule import SuspensionRule
+from plaudit.store import PROJECT_ID
 from plaudit.store.assignment_queue import ARENA_STRATUM
 
 SkipReason = Literal[
@@ -129,7 +129,7 @@ class Arena(Config):
 class Project(Config):
     """What a lead writes down of a project."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    id: str = Field(pattern=PROJECT_ID)
     """In addresses and in the log: lower-case letters, digits, - and _."""
     title: str = Field(min_length=1)
     """As raters read it."""
@@ -218,24 +218,6 @@ def read_project(path: Path) -> Project:
         ValueError: the file is no project; every fault is named with its key.
     """
     return make_config(Project, read_yaml(path), str(path))
-
-
-def scale_of_marks(config_json: str) -> tuple[int, int] | None:
-    """The lowest and the highest mark of a project's ratings; None where it asks for none, or where
-    it came without a file of its own.
-
-    Raises:
-        ValueError: its questions have several scales.
-    """
-    if "questions" not in json.loads(config_json):
-        return None
-    asked = {q.name: q.scale for q in project_of(config_json).questions if q.kind == "rating"}
-    if len(set(asked.values())) > 1:
-        raise ValueError(
-            f"the ratings {', '.join(asked)} have several scales; make targets of one question at "
-            "a time with plaudit consensus"
-        )
-    return next(iter(asked.values()), None)
 
 
 @functools.lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from plaudit.aggregation.scales import MARKS
 from plaudit.config import Config
 
 QuestionKind = Literal[
@@ -68,7 +69,7 @@ class Question(Config):
     """Whether two candidates may be called equally good."""
     both_bad: bool = True
     """Whether raters may say that both are bad."""
-    scale: tuple[int, int] = (1, 5)
+    scale: tuple[int, int] = MARKS
     """Lowest and highest mark of a rating."""
     labels: tuple[str, ...] = ()
     """What a label question offers."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -76,6 +76,8 @@ class Entry:
     names: Mapping[str, str] = field(default_factory=dict)
     """Of raters, by id, as the source names them."""
     where: str = ""
+    scale: tuple[float, float] | None = None
+    """The lowest and the highest mark that could be given, where that is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,13 +173,7 @@ def told_apart(entries: Iterable[Entry]) -> Iterator[Entry]:
             seen[judgment.id] = seen.get(judgment.id, 0) + 1
             again = f"-{seen[judgment.id]}" if seen[judgment.id] > 1 else ""
             judgments.append(judgment.model_copy(update={"id": judgment.id + again}))
-        yield Entry(
-            item=entry.item,
-            judgments=tuple(judgments),
-            unread=entry.unread,
-            names=entry.names,
-            where=entry.where,
-        )
+        yield replace(entry, judgments=tuple(judgments))
 
 
 def refuse(row: Row, error: ValidationError) -> NoReturn:

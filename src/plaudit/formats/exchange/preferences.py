@@ -12,6 +12,7 @@ of a pair is the chosen one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from plaudit.formats import hh, trl
@@ -29,6 +30,7 @@ from plaudit.formats.messages import alike
 from plaudit.judgments import Answer, Candidate, Item, Judgment, Pairwise, Rated, Rater, Stepped
 from plaudit.records import Judged, Messages
 
+_LABELS = (0.0, 1.0)
 _PAIR = ("prompt", "chosen", "rejected", "margin", "probability", "weight")
 
 
@@ -110,7 +112,8 @@ def _unpaired(row: Row, named: Row, reading: Reading, format: str) -> Entry:
     candidates = [Candidate(content=judged.responses[0].content)]
     columns = _columns(named, "prompt", "completion", "label")
     item = make_item(row, judged.prompt.content, candidates, columns=columns)
-    return _entry(row, reading, format, item, Rated(values=(judged.ratings[0].value,)))
+    entry = _entry(row, reading, format, item, Rated(values=(judged.ratings[0].value,)))
+    return replace(entry, scale=_LABELS)
 
 
 def _steps(row: Row, reading: Reading, format: str) -> Entry:
@@ -140,17 +143,25 @@ def _columns(row: Row, *own: str) -> dict[str, Any]:
 
 def write_trl(entries: Iterable[Entry]) -> Iterator[Written]:
     """Preferences, unpaired and stepwise rows; a tie has the probability one half."""
-    return write_rows(entries, "trl", _trl_row)
+    return write_rows(map(_without_other_marks, entries), "trl", _trl_row)
 
 
 def write_openrlhf(entries: Iterable[Entry]) -> Iterator[Written]:
     """Preferences, and ``input``, ``output`` and ``label``."""
-    return write_rows(entries, "openrlhf", _openrlhf_row)
+    return write_rows(map(_without_other_marks, entries), "openrlhf", _openrlhf_row)
 
 
 def write_hh(entries: Iterable[Entry]) -> Iterator[Written]:
     """Pairs of transcripts; what no transcript can say is left out."""
     return write_rows(entries, "hh", _hh_row)
+
+
+def _without_other_marks(entry: Entry) -> Entry:
+    """Without marks that are no labels: a 1 of 1 to 5 is the worst there is."""
+    if entry.scale in (None, _LABELS):
+        return entry
+    kept = tuple(one for one in entry.judgments if not isinstance(one.answer, Rated))
+    return replace(entry, judgments=kept)
 
 
 def _trl_row(item: Item, judgment: Judgment) -> dict[str, Any] | None:

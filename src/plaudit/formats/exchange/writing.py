@@ -60,11 +60,13 @@ def save_rows(path: Path, values: Sequence[dict[str, Any]]) -> None:
     """A JSON array in ``.json``, an object a line in ``.jsonl``.
 
     Raises:
-        ValueError: the name ends in neither.
+        ValueError: the name ends in neither, or its folder is not there.
     """
     if path.suffix not in (".json", ".jsonl"):
         raise ValueError(f"{path}: cannot write {path.suffix or 'without a suffix'}; "
                          "expected .json or .jsonl")  # fmt: skip
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: {path.parent} is no directory; make it first")
     lines = (json.dumps(value, ensure_ascii=False) for value in values)
     text = "[\n" + ",\n".join(lines) + "\n]\n" if path.suffix == ".json" else "".join(
         f"{line}\n" for line in lines
