@@ -42,6 +42,7 @@ RUNS: dict[Run, str] = {
     FOUR_MODELS: "PPO, four models",
     Run("ppo", "adapters"): "PPO with LoRA, a reward model of its own",
     Run("ppo", "one-backbone"): "PPO with LoRA, its reward model too: one backbone",
+    Run("ppo", "recomputed"): "PPO with LoRA, one backbone, `gradient_checkpointing`",
 }
 
 

@@ -36,7 +36,8 @@ def learned(model: PreTrainedModel, read: list[int] | range = range(28)) -> list
 def without_kernels(model: PreTrainedModel) -> PreTrainedModel:
     plain = copy.deepcopy(model)
     for module in plain.modules():
-        vars(module).pop("forward", None)
+        for name in ("forward", "has_own_kernels"):
+            vars(module).pop(name, None)
     return plain
 
 

@@ -274,7 +274,6 @@ def test_a_recipe_for_a_gpu_is_planned_where_there_is_none(tmp_path: Path) -> No
         (["--gpus", "2"], "say which with --device"),
         (["--device", "h100", "--sharding", "zero"], "expected none or fsdp"),
         (["--device", "h100", "--sharding", "fsdp"], "say how many with --gpus"),
-        (["--recompute"], "on paper only"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: list[str], message: str) -> None:

@@ -28,9 +28,6 @@ def plan_recipe(
     ),
     gpus: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1,
     sharding: Annotated[str, typer.Option(help="none or fsdp.")] = "none",
-    recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute activations again, to save memory.")
-    ] = False,
     price_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Of one device, in any currency.")
     ] = None,
@@ -63,7 +60,7 @@ def plan_recipe(
     )
     stated = Stated(rows=rows, prompt_tokens=prompt_tokens, response_tokens=response_tokens)
     asked = Asked(
-        device=device, gpus=gpus, sharding=sharding, recompute=recompute,
+        device=device, gpus=gpus, sharding=sharding,
         price_per_hour=price_per_hour, stated=stated, explain=explain, as_json=as_json,
     )  # fmt: skip
     if device == HERE:

@@ -122,6 +122,9 @@ class AdapterRoles:
             named |= {f"score.{n}": p for n, p in self._heads[role].named_parameters()}
         return named
 
+    def backbones(self) -> list[PreTrainedModel]:
+        return [self._base]
+
     def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         """Write the role with its adapter merged into a copy of the backbone's weights.
 

@@ -58,18 +58,23 @@ def use_native_layers(model: PreTrainedModel) -> None:
     for module in model.modules():
         if found := _forward_of(module):
             module.forward = partial(found, module)
+            vars(module)["has_own_kernels"] = True
 
 
 def has_native_layers(model: PreTrainedModel) -> bool:
     """Whether they are installed, for tensors on a CPU."""
-    return any(type(m) in _LAYERS and "forward" in vars(m) for m in model.modules())
+    return any(map(_is_native, model.modules()))
 
 
 def last_layer_reads(model: PreTrainedModel) -> bool:
     """Whether the model takes ``read_R``, the tokens (of one row) that its last layer answers
     for."""
     layers = getattr(model.base_model, "layers", None)
-    return bool(layers) and type(layers[-1]) in _LAYERS and "forward" in vars(layers[-1])
+    return bool(layers) and _is_native(layers[-1])
+
+
+def _is_native(module: nn.Module) -> bool:
+    return type(module) in _LAYERS and "has_own_kernels" in vars(module)
 
 
 def _forward_of(module: nn.Module) -> Callable[..., Any] | None:

@@ -64,6 +64,10 @@ class Roles(Protocol):
         """What is learned of a role, by name."""
         ...
 
+    def backbones(self) -> list[PreTrainedModel]:
+        """The models that gradients pass through."""
+        ...
+
     def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         """Write a role as a plain Hugging Face checkpoint."""
         ...
@@ -111,6 +115,9 @@ class SeparateRoles:
 
     def parameters(self, role: str) -> dict[str, nn.Parameter]:
         return dict(self._models[role].named_parameters())
+
+    def backbones(self) -> list[PreTrainedModel]:
+        return [self._models[role] for role in self.trained]
 
     def save(self, role: str, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
         save_model(self._models[role], tokenizer, path)

@@ -37,8 +37,10 @@ def ways(step: Step, known: Known, placement: Placement) -> list[Way]:
     if len(singles) > 1:
         found.append(_tried(step, known, placement, together))
     if not placement.measured:
-        found += _sharded(step, known, placement, {})
-        found += _sharded(step, known, placement, together)
+        tried = [{}, _recomputing(step), together]
+        for i, changes in enumerate(tried):
+            if changes not in tried[:i]:
+                found += _sharded(step, known, placement, changes)
     return [way for way in found if way is not None]
 
 
@@ -49,10 +51,17 @@ def _settings(step: Step, known: Known, placement: Placement) -> Iterator[dict[s
         yield {"precision": "bfloat16"}
     if getattr(config, "lora_r", None) == 0:
         yield {"lora_r": ADAPTER_RANK}
+    if changes := _recomputing(step):
+        yield changes
     for name, least in LEAST.items():
         lowered = _lowered(step, known, placement, name, least)
         if lowered is not None:
             yield {name: lowered}
+
+
+def _recomputing(step: Step) -> dict[str, Any]:
+    keeps = getattr(step.config, "gradient_checkpointing", None) is False
+    return {"gradient_checkpointing": True} if keeps else {}
 
 
 def _lowered(step: Step, known: Known, placement: Placement, name: str, least: int) -> int | None:
@@ -79,17 +88,15 @@ def _peak(step: Step, known: Known, placement: Placement) -> float:
 def _sharded(
     step: Step, known: Known, placement: Placement, changes: dict[str, Any]
 ) -> Iterator[Way]:
-    """The smallest number of devices among which the step fits, with activations kept or not."""
-    said = "".join(f"{k}={v}, " for k, v in changes.items())
-    for recompute in sorted({placement.recompute, True}):
-        for gpus in GPU_COUNTS:
-            many = replace(placement, gpus=gpus, sharding="fsdp", recompute=recompute)
-            way = _tried(step, known, many, changes)
-            if way is not None and way.fits:
-                again = " --recompute" if recompute else ""
-                enough = f"--sharding fsdp --gpus {gpus}{again}, the fewest that do"
-                yield replace(way, change=f"{said}{enough}")
-                break
+    """The smallest number of devices among which the step fits."""
+    said = "".join(f"{change}, " for change in _said(changes))
+    for gpus in GPU_COUNTS:
+        many = replace(placement, gpus=gpus, sharding="fsdp")
+        way = _tried(step, known, many, changes)
+        if way is not None and way.fits:
+            enough = f"--sharding fsdp --gpus {gpus}, the fewest that do"
+            yield replace(way, change=f"{said}{enough}")
+            break
 
 
 def _tried(step: Step, known: Known, placement: Placement, changes: dict[str, Any]) -> Way | None:
@@ -103,7 +110,12 @@ def _tried(step: Step, known: Known, placement: Placement, changes: dict[str, An
     assert work is not None, "a step that is reckoned stays so"
     peak = peak_memory(work, placement).peak_bytes
     return Way(
-        change=", ".join(f"{k}={v}" for k, v in changes.items()),
+        change=", ".join(_said(changes)),
         peak_bytes=peak,
         fits=peak <= placement.device.usable_bytes,
     )
+
+
+def _said(changes: Mapping[str, Any]) -> list[str]:
+    """As they are written on the command line."""
+    return [f"{name}={str(v).lower() if v is True else v}" for name, v in changes.items()]

@@ -15,27 +15,34 @@ def phase_flops(phase: Phase) -> float:
     if phase.sampling is not None:
         return sum(sampling_flops(model, phase.sampling) for model in phase.models)
     return sum(
-        pass_flops(model, batch, backward=phase.kind == "update" and model.trained)
+        pass_flops(
+            model, batch, backward=phase.kind == "update" and model.trained,
+            recomputes=phase.recomputes,
+        )
         for model in phase.models
         for batch in phase.batches
-    )
+    )  # fmt: skip
 
 
-def pass_flops(model: Model, batch: MicroBatch, *, backward: bool) -> float:
+def pass_flops(
+    model: Model, batch: MicroBatch, *, backward: bool, recomputes: bool = False
+) -> float:
     """``passes x (2 W X + 4 Q L pairs) + 2 D V N``: W weights of matrices, X positions, N written.
 
     Passes are 1, or with a backward pass 3; where only an adapter learns 2, since frozen matrices
-    have no gradient. The head is computed once more where there are chunks.
+    have no gradient. The backbone is computed once more where it ``recomputes``, the head where
+    there are chunks.
     """
     shape = model.shape
     backbone = 2.0 * shape.matrix_parameters * batch.positions
     backbone += 4.0 * shape.query_size * shape.layers * batch.pairs
     passes = 1 if not backward else 2 if model.lora_r else 3
+    backbone *= passes + (backward and recomputes)
     if model.head == "scalar":
-        return passes * backbone
+        return backbone
     head = 2.0 * shape.hidden_size * shape.vocab_size * batch.written
     again = 1 if backward and batch.written > chunk_tokens(shape.vocab_size) else 0
-    return passes * backbone + (passes + again) * head
+    return backbone + (passes + again) * head
 
 
 def sampling_flops(model: Model, sampling: Sampling) -> float:

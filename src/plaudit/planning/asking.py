@@ -59,6 +59,7 @@ def _learning(config: Any, roles: tuple[Model, ...], lengths: Lengths) -> list[P
         cut=batches(lengths, part, budget, shape),
         calls=config.max_steps * config.updates_per_step,
         updates=True,
+        recomputes=config.gradient_checkpointing,
     )
     return [forward_pass(name, asked, whole, config.max_steps), update]
 
@@ -97,7 +98,7 @@ def online_work(config: Any, known: Known) -> Work:
     phases += [
         Phase(
             name="update", kind="update", models=(policy,), cut=micro,
-            calls=config.max_steps, updates=True,
+            calls=config.max_steps, updates=True, recomputes=config.gradient_checkpointing,
         )
     ]  # fmt: skip
     own = (policy,) if config.lora_r else (policy, reference)

@@ -68,8 +68,9 @@ class MeasuredClock:
             lambda sliced: _time_pass(sliced, model, middle, backward=backward),
         )  # fmt: skip
         # Frozen matrices have no gradient of their own: 2 passes' worth of 3.
-        spared = 2 / 3 if backward and model.lora_r else 1.0
-        return spared * taken * sum(b.positions for b in phase.batches) / middle.positions
+        passes = (2 if model.lora_r else 3) + phase.recomputes
+        share = passes / 3 if backward else 1.0
+        return share * taken * sum(b.positions for b in phase.batches) / middle.positions
 
     def _sampling(self, model: Model, sampling: Sampling, precision: Precision) -> float:
         taken = self._deepened(

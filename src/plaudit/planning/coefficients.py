@@ -62,18 +62,13 @@ KERNELS_BYTES: Mapping[Precision, float] = {"float32": 0.0, "bfloat16": 50e6}
 that it grows with the micro-batches that have shapes of their own."""
 CUDA_BYTES = 0.6e9
 """CUDA's context, its libraries' workspaces and kernels."""
-FRAGMENTED_ONE = 0.15
+FRAGMENTED = 0.15
 """Share of what a micro-batch allocates and frees that lies idle in the heap, on a CPU."""
-FRAGMENTED_SEVERAL = 0.75
-"""Added for a second micro-batch of like size, and in part for a smaller one: gradients, which
-stay, are allocated amid the first's activations, whose holes are then too small for the next's."""
 FRAGMENTED_GPU = 0.05
 """The same for torch's allocator on a GPU: on paper, not measured here."""
 USABLE = 0.92
 """Share of a device's memory that a step may be planned to fill."""
 
-RECOMPUTED = 4 / 3
-"""Passes with every layer computed once more in the backward pass, over those without."""
 TRAINING_UTILISATION = 0.40
 """Of the published matrix peak, in training on a named GPU: on paper, not measured here."""
 FORWARD_UTILISATION = 0.50

@@ -30,7 +30,6 @@ class Asked:
     gpus: int = 1
     sharding: str = "none"
     price_per_hour: float | None = None
-    recompute: bool = False
     stated: Stated = field(default_factory=Stated)
     explain: bool = False
     as_json: bool = False
@@ -94,8 +93,6 @@ def on_paper(placement: Placement) -> Iterator[str]:
     """What is planned for that Plaudit does not do yet."""
     if placement.gpus > 1:
         yield "on paper: Plaudit's stages train on one device today"
-    if placement.recompute:
-        yield "on paper: Plaudit's stages keep activations; they recompute none today"
 
 
 def is_stage(target: str) -> bool:
@@ -111,12 +108,9 @@ def _placement(asked: Asked) -> Placement:
         raise ValueError(f"--gpus: {asked.gpus}: say which with --device, such as h100")
     if asked.sharding == "fsdp" and asked.gpus == 1:
         raise ValueError("--sharding: fsdp cuts among several GPUs; say how many with --gpus")
-    if asked.device == HERE and asked.recompute:
-        raise ValueError("--recompute: on paper only; say for which GPU with --device")
     sharding: Sharding = "fsdp" if asked.sharding == "fsdp" else "none"
     return Placement(
         device=device_of(asked.device), gpus=asked.gpus, sharding=sharding,
-        recompute=asked.recompute,
     )  # fmt: skip
 
 

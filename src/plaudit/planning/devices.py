@@ -42,8 +42,6 @@ class Placement:
     device: Device
     gpus: int = 1
     sharding: Sharding = "none"
-    recompute: bool = False
-    """Keep a layer's input alone and compute the layer again in the backward pass."""
 
     @property
     def shards(self) -> int:

@@ -11,9 +11,8 @@ from plaudit.models.loading import Precision
 from plaudit.planning.coefficients import (
     BYTES,
     FORWARD_WIDTHS,
+    FRAGMENTED,
     FRAGMENTED_GPU,
-    FRAGMENTED_ONE,
-    FRAGMENTED_SEVERAL,
     KEPT,
     KEPT_BY_KERNELS,
     KERNELS_BYTES,
@@ -135,19 +134,9 @@ def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
     yield from found
     if placement.shards > 1:
         yield from _gathered(work, phase)
-    share = _fragmented(phase, placement)
+    share = FRAGMENTED if placement.measured else FRAGMENTED_GPU
     idle = share * sum(line.bytes for line in found)
     yield Line("between blocks", idle, f"{share:.0%} of what comes and goes")
-
-
-def _fragmented(phase: Phase, placement: Placement) -> float:
-    if not placement.measured:
-        return FRAGMENTED_GPU
-    if phase.kind != "update":
-        return FRAGMENTED_ONE
-    sizes = [batch.positions for batch in phase.batches]
-    rest = (sum(sizes) - max(sizes)) / max(sizes)
-    return FRAGMENTED_ONE + FRAGMENTED_SEVERAL * min(1.0, rest)
 
 
 def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
@@ -165,24 +154,30 @@ def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
 def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> Iterator[Line]:
     assert phase.cut is not None, "a phase samples or passes over rows"
     batch, backward = phase.cut.largest, phase.kind == "update" and model.trained
-    yield _activations(model, batch, work.precision, backward, placement)
+    if backward:
+        yield _kept(model, batch, work.precision, placement, recomputes=phase.recomputes)
+    else:
+        yield _forward(model, batch, work.precision)
     if model.head == "language":
         yield _logits(model.shape, batch, work.precision, backward=backward)
 
 
-def _activations(
-    model: Model, batch: MicroBatch, precision: Precision, backward: bool, placement: Placement
+def _kept(
+    model: Model, batch: MicroBatch, precision: Precision, placement: Placement, *, recomputes: bool
 ) -> Line:
     shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
-    if backward:
-        total = kept_bytes(shape, batch, precision, on_this_cpu=placement.measured)
-        token = total / shape.layers / positions
-        if not placement.recompute:
-            how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept by autograd"
-            return Line(what, total, how)
-        entered = shape.hidden_size * BYTES[precision]
-        how = f"{positions:,} tokens x ({shape.layers} layers x {entered:,} B + {token:,.0f} B)"
-        return Line(what, positions * (shape.layers * entered + token), how)
+    total = kept_bytes(shape, batch, precision, on_this_cpu=placement.measured)
+    token = total / shape.layers / positions
+    if not recomputes:
+        how = f"{shape.layers} layers x {positions:,} tokens x {token:,.0f} B kept by autograd"
+        return Line(what, total, how)
+    entered = shape.hidden_size * BYTES[precision]
+    how = f"{positions:,} tokens x ({shape.layers} layers x {entered:,} B + {token:,.0f} B)"
+    return Line(what, positions * (shape.layers * entered + token), how)
+
+
+def _forward(model: Model, batch: MicroBatch, precision: Precision) -> Line:
+    shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
     widest = max(shape.intermediate_size, shape.query_size + 2 * shape.key_size, shape.hidden_size)
     size = FORWARD_WIDTHS * BYTES[precision]
     how = f"{positions:,} tokens x {widest:,} x {size} B, one layer at a time"

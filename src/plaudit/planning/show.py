@@ -96,9 +96,8 @@ def _heading(plan: Plan) -> str:
     placement = plan.placement
     many = f"{placement.gpus} x " if placement.gpus > 1 else ""
     cut = ", sharded (fsdp)" if placement.shards > 1 else ""
-    again = ", activations recomputed" if placement.recompute else ""
     each = f"{size(placement.device.memory_bytes)}{' each' if many else ''}"
-    return f"Planned for {many}{placement.device.name} ({each}{cut}{again})"
+    return f"Planned for {many}{placement.device.name} ({each}{cut})"
 
 
 def _row(plan: Plan, step: StepPlan) -> list[str]:

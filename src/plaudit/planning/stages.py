@@ -101,6 +101,7 @@ def _fitted(config: Any, models: tuple[Model, ...], lengths: Lengths) -> Work:
         cut=batches(lengths, config.batch_size, config.micro_batch_tokens, models[0].shape),
         calls=steps,
         updates=True,
+        recomputes=config.gradient_checkpointing,
     )
     return Work(
         models=models, phases=(update,), precision=config.precision, lengths=lengths, steps=steps

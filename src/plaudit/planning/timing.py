@@ -13,7 +13,6 @@ from plaudit.planning.coefficients import (
     FORWARD_UTILISATION,
     LAUNCH_SECONDS,
     LAUNCHED,
-    RECOMPUTED,
     TRAINING_UTILISATION,
 )
 from plaudit.planning.devices import Placement
@@ -52,15 +51,12 @@ class PaperClock:
         if phase.sampling is not None:
             return sum(self._sampling(m, phase.sampling, precision) for m in phase.models)
         share = TRAINING_UTILISATION if phase.kind == "update" else FORWARD_UTILISATION
-        flops = phase_flops(phase) * (RECOMPUTED if self._again(phase) else 1.0)
+        flops = phase_flops(phase)
         # A device without a micro-batch of its own in the last round waits for the others.
         rounds = self._rounds(phase)
         computing = flops * rounds / len(phase.batches) / (self._peak(precision) * share)
         passing = max(computing, rounds * _launching(phase), self._exchanging(phase, precision))
         return passing + self._stepping(phase, precision)
-
-    def _again(self, phase: Phase) -> bool:
-        return self.placement.recompute and phase.kind == "update"
 
     def _rounds(self, phase: Phase) -> int:
         return -(-len(phase.batches) // self.placement.gpus)

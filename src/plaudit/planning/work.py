@@ -90,6 +90,8 @@ class Phase:
     """None where that is not known."""
     updates: bool = False
     """The optimiser's step follows."""
+    recomputes: bool = False
+    """Layers keep their input alone and are computed again in the backward pass."""
 
     @property
     def batches(self) -> tuple[MicroBatch, ...]:

@@ -70,6 +70,9 @@ class WithThresholds:
     def model(self, role: str) -> PreTrainedModel:
         return self._roles.model(role)
 
+    def backbones(self) -> list[PreTrainedModel]:
+        return self._roles.backbones()
+
     def parameters(self, role: str) -> dict[str, nn.Parameter]:
         return self._numbers if role == THRESHOLDS else self._roles.parameters(role)
 

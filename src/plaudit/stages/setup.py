@@ -14,6 +14,7 @@ from plaudit.config import Config
 from plaudit.learning import Learner, Optimiser, OptimiserSettings
 from plaudit.models import AdapterRoles, Roles, SeparateRoles, load_language_model, stop_ids
 from plaudit.models.loading import context_tokens, model_path
+from plaudit.models.recomputation import recompute_layers
 from plaudit.objectives import sequence_weights
 from plaudit.stages.options import AdapterOptions, ModelOptions, OptimiserOptions
 from plaudit.text import Renderer, Tree, load_tokenizer, pad_id
@@ -74,7 +75,14 @@ def make_learner(
     learning_rates: Mapping[str, float] | None = None,
     temperature: float = 1.0,
 ) -> Learner:
-    """A learner for the trained roles; ``learning_rates`` where roles differ."""
+    """A learner for the trained roles; ``learning_rates`` where roles differ.
+
+    Raises:
+        ValueError: ``gradient_checkpointing`` is asked of a model that cannot.
+    """
+    if options.gradient_checkpointing:
+        for model in roles.backbones():
+            recompute_layers(model)
     settings = OptimiserSettings(
         learning_rates=learning_rates or dict.fromkeys(roles.trained, options.learning_rate),
         total_steps=total_steps,
