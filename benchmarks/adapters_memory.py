@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.plaudit_rows import LORA_R
 from benchmarks.runner import HERE, run_json, whole
 from benchmarks.sections import RESULTS, machine, table, write_section
-from benchmarks.workload import MODELS, PRECISIONS, Precision, Task, Work, ensure_made
+from benchmarks.workload import EXAMPLES, MODELS, PRECISIONS, Precision, Task, Work, ensure_made
 
 SFT_SHARE, FULL_SHARE = 1.3, 0.35
 """The targets: at most so many times LoRA SFT's memory, and that of four models."""
@@ -64,7 +64,7 @@ def main() -> None:
     for model in options.models.split(","):
         ensure_made(Work(task="ppo", model=model, pairs=options.pairs))
         lines += rows(model, {run: measured(run, model, options) for run in RUNS})
-        text = section(lines, options.precision, options.repeats)
+        text = section(lines, options.precision, options.repeats, options.examples)
         write_section(options.results, "adapters", text)
     print(text)
 
@@ -92,7 +92,10 @@ def rows(model: str, peaks: Mapping[Run, Peak]) -> list[list[str]]:
     return found
 
 
-def section(lines: Sequence[Sequence[str]], precision: Precision, repeats: int) -> str:
+def section(
+    lines: Sequence[Sequence[str]], precision: Precision, repeats: int, examples: int
+) -> str:
+    shown = [examples or EXAMPLES[run.task] for run in (LORA_SFT, FOUR_MODELS)]
     return "\n".join(
         [
             "## Four roles on one backbone",
@@ -101,7 +104,7 @@ def section(lines: Sequence[Sequence[str]], precision: Precision, repeats: int) 
             f"{LORA_R}, medians of {repeats}. Peak memory of whole processes, and less what each "
             "took before a model.",
             f"Targets: at most {SFT_SHARE:g} of LoRA SFT, and at most {FULL_SHARE:g} of four "
-            "models. 16 demonstrations a step; 32 responses and 4 epochs.",
+            f"models. {shown[0]} demonstrations a step; {shown[1]} responses and 4 epochs.",
             "",
             table(COLUMNS, lines),
         ]

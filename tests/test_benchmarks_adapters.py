@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import making, plaudit_side, workload
+from benchmarks import making, plaudit_rl, plaudit_side, workload
 from benchmarks.adapters_memory import FOUR_MODELS, LORA_SFT, RUNS, Peak, Run, rows, section
 from benchmarks.workload import Files, Work
 
@@ -17,7 +17,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Files:
         return Files(making.make(Work(task="sft", model="toy")))
 
 
-@pytest.mark.parametrize("variant", ["adapters", "one-backbone"])
+@pytest.mark.parametrize("variant", ["adapters", "one-backbone", "recomputed"])
 def test_ppo_runs_on_one_backbone(made: Files, variant: str) -> None:
     """Policy and reference begin equal; both kinds of reward model give scores."""
     work = Work(task="ppo", model="toy", steps=2, examples=4)
@@ -28,7 +28,7 @@ def test_ppo_runs_on_one_backbone(made: Files, variant: str) -> None:
 
 
 def test_variants_are_of_the_tasks_that_have_them(made: Files) -> None:
-    assert {run.variant for run in RUNS if run.task == "ppo"} == {"", "adapters", "one-backbone"}
+    assert {run.variant for run in RUNS if run.task == "ppo"} == set(plaudit_rl.RL_VARIANTS)
     work = Work(task="dpo", model="toy", steps=2, examples=4)
     with pytest.raises(ValueError, match="none of that name for dpo"):
         plaudit_side.run(work, made, "adapters")
@@ -49,4 +49,4 @@ def test_shares_are_of_what_a_run_takes_beyond_its_process() -> None:
         ["550", "400", "150", "1.50", "0.30"],
         ["525", "400", "125", "1.25", "0.25"],
     ]
-    assert "| 30m | SFT with LoRA | 500 | 400 | 100 |" in section(found, "float32", 1)
+    assert "| 30m | SFT with LoRA | 500 | 400 | 100 |" in section(found, "float32", 1, 0)
