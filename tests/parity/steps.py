@@ -67,7 +67,8 @@ def our_step(learner: Learner, trees: Sequence[Tree], objective: Objective) -> S
     recorded = Recorded(objective)
     totals = learner.accumulate(trees, recorded)
     (role,) = learner.roles.trained
-    gradients = gradients_of(learner.roles.model(role))
+    assert learner.optimiser is not None
+    gradients = {n: g.clone() for n, g in learner.optimiser.gradients(role).items()}
     metrics = learner.step(totals, trees)
     return Step(recorded.total, gradients, metrics[f"grad_norm/{role}"])
 

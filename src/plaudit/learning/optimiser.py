@@ -112,8 +112,9 @@ class Optimiser:
 
         A norm that is not finite leaves weights and state as they were.
         """
-        for master in self._added:
-            master.grad = self._sums[master]
+        for role, named in self._masters.items():
+            for name, gradient in self.gradients(role).items():
+                named[name].grad = gradient
         norms = {role: self._clip(role) for role in self._masters}
         if all(math.isfinite(norm) for norm in norms.values()):
             factor = schedule_factor(
@@ -129,6 +130,11 @@ class Optimiser:
             self.steps += 1
         self.clear()
         return norms
+
+    def gradients(self, role: str) -> dict[str, Tensor]:
+        """What was added up since the last step, by name; nothing of what had no gradient."""
+        named = self._masters[role]
+        return {name: self._sums[m] for name, m in named.items() if m in self._added}
 
     def clear(self) -> None:
         """Forget the gradients added up so far."""
