@@ -64,8 +64,8 @@ class OptimiserOptions(Config):
     """Tokens in one forward pass (padding included, where there is any); bounds memory, changes no
     result."""
     gradient_checkpointing: bool = False
-    """Keep each layer's input alone and compute the layer again for its gradient: less memory, a
-    third more arithmetic, the same result."""
+    """Keep each layer's input alone and compute the layer again for its gradient: less memory, the
+    same result, a third more arithmetic (with adapters half)."""
     save_steps: Count = 50
     """Steps between checkpoints."""
     seed: int = 0
