@@ -34,6 +34,7 @@ class Run(NamedTuple):
 
     task: Task
     variant: str
+    gradient_checkpointing: bool = False
 
 
 LORA_SFT, FOUR_MODELS = Run("sft", "adapters"), Run("ppo", "")
@@ -42,7 +43,7 @@ RUNS: dict[Run, str] = {
     FOUR_MODELS: "PPO, four models",
     Run("ppo", "adapters"): "PPO with LoRA, a reward model of its own",
     Run("ppo", "one-backbone"): "PPO with LoRA, its reward model too: one backbone",
-    Run("ppo", "recomputed"): "PPO with LoRA, one backbone, `gradient_checkpointing`",
+    Run("ppo", "one-backbone", True): "PPO with LoRA, one backbone, `gradient_checkpointing`",
 }
 
 
@@ -114,6 +115,7 @@ def section(
 def _report(run: Run, model: str, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "run.py"), "--side", "plaudit", "--json"]
     command += ["--task", run.task, "--variant", run.variant, "--model", model]
+    command += ["--gradient-checkpointing"] * run.gradient_checkpointing
     command += ["--precision", options.precision, "--pairs", options.pairs]
     command += ["--steps", str(options.steps), "--examples", str(options.examples)]
     return whole(run_json(command, {}))

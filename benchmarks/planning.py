@@ -63,10 +63,12 @@ class Case(NamedTuple):
     task: str
     model: str
     precision: str
+    gradient_checkpointing: bool = False
 
     @property
     def arguments(self) -> list[str]:
-        return ["--task", self.task, "--model", self.model, "--precision", self.precision]
+        said = ["--task", self.task, "--model", self.model, "--precision", self.precision]
+        return said + ["--gradient-checkpointing"] * self.gradient_checkpointing
 
 
 class Found(NamedTuple):
@@ -78,7 +80,8 @@ class Found(NamedTuple):
     measured: tuple[float, float]
 
     def cells(self) -> list[str]:
-        cells: list[str] = list(self.case)
+        again = ", `gradient_checkpointing`" * self.case.gradient_checkpointing
+        cells = [self.case.task + again, self.case.model, self.case.precision]
         for planned, measured, form in zip(
             self.planned, self.measured, (".0f", ".2f"), strict=True
         ):
@@ -92,7 +95,7 @@ def main() -> None:
         for line in coefficients():
             print(line, flush=True)
     elif options.predict:
-        print(json.dumps(predict(options.task, options.model, options.precision)))
+        print(json.dumps(predict(_case(options, options.task, options.model, options.precision))))
     else:
         run(options)
 
@@ -103,7 +106,8 @@ def run(options: argparse.Namespace) -> None:
     for model in options.models.split(","):
         for precision in options.precisions.split(","):
             for task in options.tasks.split(","):
-                found.append(compare(Case(task, model, precision), options.repeats))
+                case = _case(options, task, model, precision)
+                found.append(compare(case, options.repeats))
                 print(*found[-1].cells(), flush=True)
                 write_section(options.results, "planning", section(found, options.repeats))
 
@@ -122,15 +126,15 @@ def compare(case: Case, repeats: int) -> Found:
     return Found(case, _medians(planned), _medians(measured))
 
 
-def predict(task: str, model: str, precision: str) -> dict[str, float]:
+def predict(case: Case) -> dict[str, float]:
     """Peak and seconds of a step, as ``plaudit plan`` says them of the same config."""
     quiet()
     prepare_process()
-    work = Work(task=task, model=model, precision=precision, steps=STEPS)  # pyright: ignore
+    work = Work(**case._asdict(), steps=STEPS)
     stage, config = config_of(work, Files(work.directory))
     config = config.model_copy(update={"dataset": str(worked_on(work, config))})
     step = Step(
-        name=task, stage=stage, module=stage_module(stage), config=config,
+        name=case.task, stage=stage, module=stage_module(stage), config=config,
         output=Path("runs/planned"), after=(),
     )  # fmt: skip
     [plan] = plan_steps((step,), Placement(device=here())).steps
@@ -254,7 +258,12 @@ def parse() -> argparse.Namespace:
     add("--task", choices=TASKS, default="sft")
     add("--model", choices=MODELS, default="6m")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
+    add("--gradient-checkpointing", action="store_true", help="layers computed again")
     return parser.parse_args()
+
+
+def _case(options: argparse.Namespace, task: str, model: str, precision: str) -> Case:
+    return Case(task, model, precision, options.gradient_checkpointing)
 
 
 def _medians(found: Sequence[dict[str, float]]) -> tuple[float, float]:

@@ -34,15 +34,13 @@ from plaudit.stages.rl_updates import objective_of, update
 from plaudit.stages.setup import make_learner, open_text
 from plaudit.text import Renderer, Tree
 
-RL_VARIANTS = ("", "adapters", "one-backbone", "recomputed")
-"""A model a role; adapters on one, but for the reward model; adapters on one for all four; and so
-with layers computed again in the backward pass."""
+RL_VARIANTS = ("", "adapters", "one-backbone")
+"""A model a role; adapters on one, but for the reward model; adapters on one for all four."""
 
 
 def run_rl(work: Work, files: Files, *, variant: str) -> Measured:
     """A step samples, scores, assembles and updates, as ``plaudit.stages.rl`` does."""
     config = rl_config(work, files, lora_r=LORA_R if variant else 0)
-    config = config.model_copy(update={"gradient_checkpointing": variant == "recomputed"})
     tokenizer, renderer = open_text(config, longest_tokens=config.longest_tokens)
     prompts = picked(work, files, load_prompts(config.dataset, portion=config.portion))
     measured = Measured(settings=said(config))
@@ -77,7 +75,7 @@ def run_rl(work: Work, files: Files, *, variant: str) -> Measured:
 
 def _opened(config: RLConfig, renderer: Renderer, variant: str) -> tuple[Roles, RewardSources]:
     """The models of the run, and what scores."""
-    if variant not in ("one-backbone", "recomputed"):
+    if variant != "one-backbone":
         return open_roles(config), open_sources(config.sources, renderer, config.loading)
     loading = config.model_dump(include={"precision", "device", "trust_remote_code"})
     # The reward's adapter is a trained role by name alone: nothing asks for its gradient.
@@ -112,6 +110,7 @@ def rl_config(work: Work, files: Files, *, lora_r: int) -> RLConfig:
         max_prompt_length=CONTEXT_TOKENS - NEW_TOKENS[work.task],
         max_completion_length=NEW_TOKENS[work.task],
         sampling_slots=work.examples_per_step,
+        gradient_checkpointing=work.gradient_checkpointing,
     )
 
 

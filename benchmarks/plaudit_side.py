@@ -173,6 +173,7 @@ def training(work: Work, model: Path) -> dict[str, Any]:
         "device": work.device,
         "batch_size": work.examples_per_step,
         "max_length": CONTEXT_TOKENS,
+        "gradient_checkpointing": work.gradient_checkpointing,
     }
 
 

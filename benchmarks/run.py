@@ -73,6 +73,7 @@ def work_of(options: argparse.Namespace) -> Work:
         examples=options.examples,
         generations=options.generations,
         pairs=options.pairs,
+        gradient_checkpointing=options.gradient_checkpointing,
     )
 
 
@@ -104,6 +105,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--pairs", default=os.environ.get(PAIRS, ""),
         help=f"preference pairs, such as hh-rlhf's ({PAIRS}); synthetic ones where not said",
     )  # fmt: skip
+    add("--gradient-checkpointing", action="store_true", help="layers computed again")
     add("--json", action="store_true", help="one line of JSON")
     suite = parser.add_argument_group("suite")
     suite.add_argument("--suite", action="store_true", help="all sides in turn, to RESULTS.md")

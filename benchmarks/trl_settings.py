@@ -51,7 +51,7 @@ def said(work: Work, variant: Variant, **more: Any) -> dict[str, Any]:
         "per_device_train_batch_size": work.examples_per_step,
         "bf16": variant.autocast,
         "dtype": str(variant.dtype),
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": work.gradient_checkpointing,
         "dataloader_num_workers": 0,
         "train_sampling_strategy": "sequential",
         "max_length": CONTEXT_TOKENS,

@@ -140,10 +140,14 @@ class Work:
     """Responses to a prompt; 0 for the task's own number."""
     pairs: str = ""
     """A file of preference pairs; empty for synthetic ones of the same lengths."""
+    gradient_checkpointing: bool = False
+    """Layers are computed again in the backward pass."""
 
     def __post_init__(self) -> None:
         if self.generations and self.task not in GENERATIONS:
             raise ValueError(f"generations: {self.task} has none; for {', '.join(GENERATIONS)}")
+        if self.gradient_checkpointing and self.task in ("sample", "score"):
+            raise ValueError(f"gradient_checkpointing: {self.task} has no backward pass")
         if not 0 <= self.warmup_steps < self.steps:
             raise ValueError(
                 f"warmup={self.warmup_steps}: of {self.steps} steps at least one must be counted"

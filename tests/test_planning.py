@@ -192,6 +192,28 @@ def test_adapters_share_one_backbone() -> None:
     assert (reward.learned, reward.weights) == (0, 69_503_041_536)
 
 
+@pytest.mark.parametrize("lora_r", [0, 16])
+def test_layers_computed_again_keep_less_and_cost_a_pass_more(lora_r: int) -> None:
+    asked = [f"steps.ppo.lora_r={lora_r}"] if lora_r else []
+    kept, again = (
+        _update_of_ppo([*asked, f"steps.ppo.gradient_checkpointing={said}"])
+        for said in ("false", "true")
+    )
+    assert again[0] < 0.1 * kept[0]
+    passes = 2 if lora_r else 3
+    assert again[1] / kept[1] == pytest.approx((passes + 1) / passes, rel=0.03), "less the head"
+
+
+def _update_of_ppo(options: list[str]) -> tuple[float, float]:
+    """Bytes that autograd keeps of the policy, and operations of the update."""
+    steps = steps_of_recipe(FOUR_MODELS, options)
+    ppo = plan_steps(steps, H100).steps[1]
+    assert ppo.memory is not None
+    [activations] = [p for p in ppo.memory.passing if p.what.startswith("activations")]
+    [update] = [p for p in ppo.phases if p.phase.name == "update"]
+    return activations.bytes, update.flops
+
+
 def test_ways_out_are_reckoned_by_the_same_arithmetic() -> None:
     steps = steps_of_recipe(FOUR_MODELS, [])
     known = Known(steps=steps, stated=Stated())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -10,6 +12,8 @@ from plaudit.models import Roles, SeparateRoles, collate
 from plaudit.models.forward import last_layer_reads
 from plaudit.models.loading import as_dtype
 from plaudit.models.recomputation import recompute_layers
+from plaudit.stages.options import OptimiserOptions
+from plaudit.stages.setup import make_learner
 from tests.learning_trees import (
     OBJECTIVES,
     adapter_roles,
@@ -67,6 +71,15 @@ def test_a_layer_keeps_its_input_alone(kind: str):
     for model in roles.backbones():
         recompute_layers(model)
     assert kept_bytes(roles) < 0.5 * before
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_stage_recomputes_where_asked(asked: bool, coffee_tokenizer, tmp_path: Path):
+    roles = separate_roles()
+    before = kept_bytes(roles)
+    options = OptimiserOptions(learning_rate=1e-3, gradient_checkpointing=asked)
+    make_learner(roles, options, coffee_tokenizer, tmp_path, total_steps=1)
+    assert (kept_bytes(roles) < 0.5 * before) is asked
 
 
 def test_layers_stay_what_they_are():

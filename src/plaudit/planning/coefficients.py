@@ -53,7 +53,7 @@ SAMPLED_BYTES = 12
 """For a sequence and an entry of the vocabulary, in sampling: logits, probabilities and sums."""
 
 FORWARD_WIDTHS = 4
-"""Tensors of a token's widest width that a forward pass without gradient holds at a time."""
+"""Tensors of a token's widest width that a pass holds at a time, of those that nothing keeps."""
 
 LIBRARIES_BYTES = 460e6
 """A process on a CPU with torch, transformers, peft and the stages, before there is a model."""

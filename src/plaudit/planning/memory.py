@@ -156,8 +156,11 @@ def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> I
     batch, backward = phase.cut.largest, phase.kind == "update" and model.trained
     if backward:
         yield _kept(model, batch, work.precision, placement, recomputes=phase.recomputes)
-    else:
-        yield _forward(model, batch, work.precision)
+    if backward and phase.recomputes:
+        # Otherwise they take the place of what the layers after this one kept.
+        yield _passing_through(f"gradients in a layer of the {model.role}", model, batch, work)
+    if not backward:
+        yield _passing_through(f"activations of the {model.role}", model, batch, work)
     if model.head == "language":
         yield _logits(model.shape, batch, work.precision, backward=backward)
 
@@ -176,10 +179,11 @@ def _kept(
     return Line(what, positions * (shape.layers * entered + token), how)
 
 
-def _forward(model: Model, batch: MicroBatch, precision: Precision) -> Line:
-    shape, positions, what = model.shape, batch.positions, f"activations of the {model.role}"
+def _passing_through(what: str, model: Model, batch: MicroBatch, work: Work) -> Line:
+    """What nothing keeps, or their gradients."""
+    shape, positions = model.shape, batch.positions
     widest = max(shape.intermediate_size, shape.query_size + 2 * shape.key_size, shape.hidden_size)
-    size = FORWARD_WIDTHS * BYTES[precision]
+    size = FORWARD_WIDTHS * BYTES[work.precision]
     how = f"{positions:,} tokens x {widest:,} x {size} B, one layer at a time"
     return Line(what, positions * widest * size, how)
 
