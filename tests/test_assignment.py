@@ -291,12 +291,13 @@ def test_an_assignment_id_does_not_tell_who_the_rater_is(tmp_path: Path):
         assert connection.execute(assignment.select()).one().rater == "ann"
 
 
+@pytest.mark.parametrize("declines", [False, True])
 @pytest.mark.parametrize("one_stratum", [False, True])
-def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
+def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool, declines: bool):
     """No table is scanned, and only the head of the queue is ever sorted."""
     store = made(tmp_path, project(), pairs(3), ["ann"])
     searches = [
-        *queue._WAYS[one_stratum],
+        *(ways := queue._WAYS[one_stratum, declines]),
         queue._GOLD[one_stratum],
         table._RECENT_ONES,
         table._MEMBERSHIP,
@@ -315,5 +316,5 @@ def test_every_search_goes_by_an_index(tmp_path: Path, one_stratum: bool):
             # By their item alone: SQLite would take an index by state, and most are in one.
             by_lease = [step for step in steps if "assignment_lease" in step]
             assert all("taken USING INDEX assignment_lease (item=" in step for step in by_lease)
-            is_whole = search is queue._WAYS[one_stratum][3] or search is queue._GOLD[one_stratum]
+            is_whole = search is ways[3] or search is queue._GOLD[one_stratum]
             assert not (is_whole and any("TEMP B-TREE" in step for step in steps)), steps

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from plaudit.aggregation.exchange import give_judgments, take_judgments
+from plaudit.aggregation.giving import give_judgments
 from plaudit.aggregation.scales import MARKS, scale_of_marks
+from plaudit.aggregation.taking import take_judgments
 from plaudit.feedback.projects.project import project_of
 from plaudit.judgments import Candidate, Item, Pairwise, Rated, fingerprint
 from plaudit.store import Store, add_items, append, open_store, put_project, standing

@@ -14,9 +14,10 @@ import typer
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from plaudit.aggregation import exchange
-from plaudit.aggregation.exchange import Making, give_judgments, pseudonym, take_judgments
+from plaudit.aggregation import giving
+from plaudit.aggregation.giving import Making, give_judgments
 from plaudit.aggregation.logs import read_standing
+from plaudit.aggregation.taking import pseudonym, take_judgments
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.formats import load_demonstrations, load_judged, load_stepped
 from plaudit.judgments import Pairwise, Rater
@@ -303,13 +304,13 @@ def test_an_export_holds_no_more_than_the_log_did_when_it_began(
 ) -> None:
     take_judgments(store, "p", file(tmp_path, ukp("a1")))
     (first,) = standing(store, "p")
-    real = exchange.items
+    real = giving.items
 
     def slowly(opened: Store, project: str) -> Iterator[StoredItem]:
         yield from real(opened, project)
         append(store, [first.model_copy(update={"id": "late", "rater": Rater(id="late")})])
 
-    monkeypatch.setattr(exchange, "items", slowly)
+    monkeypatch.setattr(giving, "items", slowly)
     given = give_judgments(store, "p", tmp_path / "out.json", format="ukp_convarg")
     assert (given.last_seq, given.judgments) == (1, 1)
 

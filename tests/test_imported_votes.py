@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from plaudit.aggregation.exchange import take_judgments
+from plaudit.aggregation.taking import take_judgments
 from plaudit.cli import app
 from plaudit.feedback.assignment.votes import wanting_of
 from plaudit.judgments import Judgment, Pairwise, Rated, Skipped, Withdrawn

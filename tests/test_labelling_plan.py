@@ -252,7 +252,7 @@ def test_the_command_plans_from_a_pilot(tmp_path, capsys):
     assert any("at or above the best such a model can do" in line for line in hopeless["advice"])
     with pytest.raises(ValueError, match="give either --raters FILE or --pilot STORE"):
         plan_labelling(overrides, pilot="", as_json=True, **options)
-    with pytest.raises(ValueError, match="project 'q': not in this store; there are p"):
+    with pytest.raises(ValueError, match="project q: not in this store; there are p"):
         pilot = str(tmp_path / "pilot.db")
         plan_labelling(overrides, pilot=pilot, project="q")
     with pytest.raises(ValueError, match="--project: p: of a pilot; the pool is that of --raters"):

@@ -51,6 +51,7 @@ RATER = {
     ("POST", f"{P}/skips"),
     ("POST", f"{P}/undo"),
     ("PUT", f"{P}/drafts/{{assignment}}"),
+    ("PUT", f"{P}/declined"),
     ("POST", f"{P}/arena"),
 }
 ROUTES = api_routes()

@@ -28,6 +28,7 @@ BODIES = [
     ("POST", f"{P}/skips"),
     ("POST", f"{P}/arena"),
     ("PUT", f"{P}/drafts/a-1"),
+    ("PUT", f"{P}/declined"),
     ("PATCH", f"{P}/members/RATER"),
     ("POST", f"{P}/members/RATER/tokens"),
     ("POST", f"{P}/members/RATER/suspension"),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from plaudit.aggregation.exchange import give_judgments, take_judgments
+from plaudit.aggregation.giving import give_judgments
+from plaudit.aggregation.taking import take_judgments
 from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.assignment.giving import next_assignment
 from plaudit.feedback.assignment.submission import undo

@@ -39,7 +39,7 @@ def import_judgments(
     """
     from contextlib import closing
 
-    from plaudit.aggregation.exchange import take_judgments
+    from plaudit.aggregation.taking import take_judgments
     from plaudit.config import make_config, read_yaml
     from plaudit.feedback.assignment.votes import wanting_of
     from plaudit.formats.exchange import ChoiceMap
@@ -95,7 +95,7 @@ def export_judgments(
     """Write a project's judgments, or training targets made of them, and record the export."""
     from contextlib import closing
 
-    from plaudit.aggregation.exchange import Making, give_judgments
+    from plaudit.aggregation.giving import Making, give_judgments
 
     said = {"weighting": weighting, "margins": margins or None, "scale": scale}
     chosen: dict[str, Any] = {name: value for name, value in said.items() if value is not None}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from plaudit.commands.stores import expect_project, open_existing
+from plaudit.commands.stores import open_existing
 
 if TYPE_CHECKING:
     from plaudit.feedback.labelling.plan import LabellingPlan, Prediction
@@ -150,7 +150,7 @@ def _pool(
 ) -> Sequence[RaterKind]:
     from plaudit.feedback.labelling.pilot import estimate_pool
     from plaudit.feedback.simulation import read_mix
-    from plaudit.store import standing
+    from plaudit.store import expect_project, standing
 
     if (raters is None) == (not pilot):
         raise ValueError("give either --raters FILE or --pilot STORE with --project")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from plaudit.commands.stores import ProjectId, StorePath, expect_project, open_existing
+from plaudit.commands.stores import ProjectId, StorePath, open_existing
 
 RoleName = Annotated[str, typer.Option(help="rater, adjudicator or lead.")]
 _BY = "command line"
@@ -23,7 +23,7 @@ def invite(
     import time
     from contextlib import closing
 
-    from plaudit.store import record_event, tokens
+    from plaudit.store import expect_project, record_event, tokens
 
     with closing(open_existing(store)) as opened:
         expect_project(opened, project)
@@ -47,13 +47,15 @@ def token(
     import time
     from contextlib import closing
 
-    from plaudit.store import people, record_event, tokens
+    from plaudit.store import expect_project, people, record_event, tokens
 
+    if not name.strip():
+        raise ValueError("name: empty; expected what leads are to know the member by")
     if kind is not None and kind not in (kinds := ("human", "judge", "rule", "simulated")):
         raise ValueError(f"kind {kind!r}: no such kind; there are {', '.join(kinds)}")
     with closing(open_existing(store)) as opened:
         expect_project(opened, project)
-        named = [m for m in people.members(opened, project) if m.name == name and name]
+        named = [m for m in people.members(opened, project) if m.name == name]
         if len(named) > 1:
             raise ValueError(f"name {name!r}: {len(named)} members have it; rename all but one")
         for member in named:

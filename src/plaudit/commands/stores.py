@@ -23,16 +23,3 @@ def open_existing(store: str) -> Store:
     from plaudit.store import open_store
 
     return open_store(store if "://" in store else log_file(store))
-
-
-def expect_project(store: Store, project: str) -> None:
-    """Refuse a project that is not there.
-
-    Raises:
-        ValueError: it is not; the message names those that are.
-    """
-    from plaudit.store import get_project, projects
-
-    if get_project(store, project) is None:
-        known = ", ".join(one.id for one in projects(store)) or "none yet"
-        raise ValueError(f"project {project!r}: not in this store; there are {known}")

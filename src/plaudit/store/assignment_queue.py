@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam, func, select
 
 from plaudit.judgments import Item, written_json
+from plaudit.store.assignments import is_not_declined
 from plaudit.store.prepared import AnyRow, Asked, Prepared
 from plaudit.store.schema import assignment, item
 from plaudit.store.settled import is_settled
@@ -49,10 +50,12 @@ def make_indexes(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Select:
+def _first(
+    *conditions: sa.ColumnElement[bool], head: int | None = None, declines: bool = False
+) -> sa.Select:
     """The first item in the queue's order that has a place left and that the rater never had."""
     queued = (
-        select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes)
+        select(item.c.number, item.c.priority, item.c.votes, item.c.target_votes, item.c.stratum)
         .where(
             item.c.project == bindparam("project"),
             item.c.is_open == sa.true(),
@@ -65,15 +68,19 @@ def _first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.S
     return (
         select(found.c.number)
         .where(_never_had(found), found.c.votes + _leases(found) < found.c.target_votes)
+        # Here, and not above: the head is so many items whatever a rater declines.
+        .where(*((is_not_declined(found),) if declines else ()))
         .order_by(found.c.priority.desc(), found.c.votes.desc(), found.c.number)
         .limit(1)
     )
 
 
-def _lease_first(*conditions: sa.ColumnElement[bool], head: int | None = None) -> sa.Insert:
+def _lease_first(
+    *conditions: sa.ColumnElement[bool], head: int | None = None, declines: bool = False
+) -> sa.Insert:
     """Lease it to the rater at once: whoever asks next may have been handed over already. In which
     order its candidates are shown depends on the item, and is for ``show`` to say."""
-    found = _first(*conditions, head=head).subquery("found")
+    found = _first(*conditions, head=head, declines=declines).subquery("found")
     lease = {
         "id": bindparam("id", type_=sa.String),
         "project": bindparam("project", type_=sa.String),
@@ -114,13 +121,15 @@ _BEYOND = (
     item.c.number > bindparam("number"),
 )
 _LOWER = (item.c.priority < bindparam("priority"),)
-# By whether one stratum alone is asked for: the head, then on from where the rater was, then all.
+# By whether one stratum alone is asked for, and whether others are declined: the head, then on from
+# where the rater was, then all.
 _WAYS = {
-    one: tuple(
-        Prepared(_lease_first(*((_IN_STRATUM,) if one else ()), *conditions, head=head))
+    (one, declines): tuple(
+        Prepared(_lease_first(*in_one, *conditions, head=head, declines=declines))
         for conditions, head in (((), _HEAD), (_BEYOND, None), (_LOWER, _HEAD), ((), None))
     )
-    for one in (False, True)
+    for one, in_one in ((False, ()), (True, (_IN_STRATUM,)))
+    for declines in (False, True)
 }
 
 
@@ -132,10 +141,16 @@ class Wanted:
     rater: str
     stratum: str
     """The one they are given items of; empty for all."""
+    declines: bool
+    """Whether there are strata that they are not given."""
     id: str
     """Of the assignment."""
     now: float
     until: float
+
+    @property
+    def ways(self) -> tuple[Prepared, ...]:
+        return _WAYS[bool(self.stratum), self.declines]
 
     @property
     def values(self) -> dict[str, Any]:
@@ -149,7 +164,7 @@ def lease_from_head(connection: Connection, wanted: Wanted) -> Asked:
 
     In the queue's order: higher priority, then more votes, then first come.
     """
-    return _WAYS[bool(wanted.stratum)][0].ask(connection, **wanted.values)
+    return wanted.ways[0].ask(connection, **wanted.values)
 
 
 def lease_beyond(connection: Connection, wanted: Wanted, last: Sequence[AnyRow]) -> AnyRow | None:
@@ -160,7 +175,7 @@ def lease_beyond(connection: Connection, wanted: Wanted, last: Sequence[AnyRow])
     """
     ordinary = [one for one in last if not one.is_gold and not one.turn]
     furthest = min(ordinary, key=lambda one: (one.priority, -one.item), default=None)
-    _, beyond, lower, whole = _WAYS[bool(wanted.stratum)]
+    _, beyond, lower, whole = wanted.ways
     values, ways = wanted.values, []
     if furthest is not None:
         values |= {"priority": furthest.priority, "number": furthest.item}
@@ -183,6 +198,7 @@ _GOLD = tuple(
             item.c.is_gold == sa.true(),
             *conditions,
             _never_had(item),
+            is_not_declined(item),
         )
         .order_by(item.c.number)
         .limit(1)

@@ -20,6 +20,7 @@ from plaudit.store.opening import Store
 from plaudit.store.prepared import AnyRow, Asked, Prepared
 from plaudit.store.schema import (
     assignment,
+    declined,
     draft,
     item,
     member,
@@ -97,6 +98,9 @@ DESK = (
     member.c.queue,
     member.c.suspended_at,
     member.c.rater.is_not(None).label("is_member"),
+    sa.exists()
+    .where(declined.c.project == member.c.project, declined.c.rater == member.c.rater)
+    .label("declines"),
 )
 _MEMBERSHIP = Prepared(
     select(*DESK, exist_unfinished(assignment, *_OF_RATER))
@@ -111,8 +115,8 @@ _MEMBERSHIP = Prepared(
 
 
 def membership(connection: Connection, project: str, rater: str) -> Asked:
-    """The project as it concerns a rater: config, secret, queue, suspended_at, is_member and
-    has_unfinished; nothing where there is no such project."""
+    """The project as it concerns a rater: config, secret, queue, suspended_at, is_member, declines
+    and has_unfinished; nothing where there is no such project."""
     return _MEMBERSHIP.ask(connection, project=project, rater=rater)
 
 
@@ -187,6 +191,12 @@ def recent_around(connection: Connection, id: str, rater: str) -> Asked:
     return _RECENT_ONES.ask(connection, **span, rater=rater)
 
 
+def is_not_declined(of: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether the rater would see items of its stratum; parameters are project and rater."""
+    here = (declined.c.project == bindparam("project"), declined.c.rater == bindparam("rater"))
+    return ~sa.exists().where(*here, declined.c.stratum == of.c.stratum)
+
+
 _JUDGED_ONCE = Prepared(
     select(*ASSIGNMENT)
     .join(item, item.c.number == assignment.c.item)
@@ -196,6 +206,7 @@ _JUDGED_ONCE = Prepared(
         assignment.c.state == "judged",
         assignment.c.turn == 0,
         item.c.is_gold == sa.false(),
+        is_not_declined(item),
         ~sa.exists().where(
             (again := assignment.alias("again")).c.item == assignment.c.item,
             again.c.rater == assignment.c.rater,
@@ -205,9 +216,10 @@ _JUDGED_ONCE = Prepared(
 )
 
 
-def judged_once(connection: Connection, id: str, rater: str) -> Leased | None:
-    """The rater's assignment, where it was judged, is no gold, and was never asked again."""
-    row = _JUDGED_ONCE.first(connection, id=id, rater=rater)
+def judged_once(connection: Connection, project: str, id: str, rater: str) -> Leased | None:
+    """The rater's assignment, where it was judged, is no gold, is of no stratum that they decline,
+    and was never asked again."""
+    row = _JUDGED_ONCE.first(connection, project=project, id=id, rater=rater)
     return as_leased(row) if row else None
 
 

@@ -28,7 +28,8 @@ class Erased:
 
 def erase_rater(store: Store, rater: str, by: str) -> Erased:
     """Erase the bodies, salts, raters and items of a rater's judgments, drafts, assignments, what
-    was noted of each step, tokens and the name. Hashes, ids and times stay, so the chain holds.
+    was noted of each step, what they declined, tokens and the name. Hashes, ids and times stay, so
+    the chain holds.
 
     Copies elsewhere (exports, backups, models) are not reached; ``models`` says which to look at.
 
@@ -96,7 +97,7 @@ def _blank_judgments(connection: Connection, rater: str) -> int:
 def _blank_person(connection: Connection, rater: str) -> None:
     of_rater = select(schema.assignment.c.id).where(schema.assignment.c.rater == rater)
     connection.execute(schema.draft.delete().where(schema.draft.c.assignment.in_(of_rater)))
-    for table in (schema.assignment, schema.token):
+    for table in (schema.assignment, schema.token, schema.declined):
         connection.execute(table.delete().where(table.c.rater == rater))
     connection.execute(
         schema.event.update().where(schema.event.c.rater == rater).values(detail="{}")

@@ -46,11 +46,16 @@ def _leave_out_suspended(connection: Connection) -> None:
         )
 
 
+def _add_declined(connection: Connection) -> None:
+    schema.declined.create(connection, checkfirst=True)
+
+
 MIGRATIONS: dict[int, Migration] = {
     2: _add_tallies,
     3: _index_open_leases_alone,
     4: _leave_out_suspended,
     5: _index_open_leases_alone,  # by item
+    6: _add_declined,
 }
 """By the version they lead to; a new store is made at the newest, without them."""
 

@@ -58,6 +58,22 @@ def get_project(store: Store, id: str) -> StoredProject | None:
     return StoredProject(**row._mapping) if row else None
 
 
+def expect_project(store: Store, id: str) -> StoredProject:
+    """The project.
+
+    Raises:
+        ValueError: there is none of that id; the message names those there are.
+    """
+    found = get_project(store, id)
+    if found is None:
+        known = ", ".join(one.id for one in projects(store)) or "none yet"
+        raise ValueError(
+            f"project {id}: not in this store; there are {known} (plaudit collect --project FILE "
+            "makes the file's)"
+        )
+    return found
+
+
 def projects(store: Store) -> tuple[StoredProject, ...]:
     """All projects, by id."""
     with store.reading() as connection:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 5
+VERSION = 6
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -92,6 +92,14 @@ member = Table(
     Column("queue", String, nullable=False, default=""),  # stratum they alone are given, or empty
 )
 
+declined = Table(
+    "declined",
+    METADATA,
+    Column("project", ForeignKey("project.id"), primary_key=True),
+    Column("rater", ForeignKey("rater.id"), primary_key=True),
+    Column("stratum", String, primary_key=True),  # which they would rather not see
+)
+
 token = Table(
     "token",
     METADATA,
@@ -114,7 +122,7 @@ assignment = Table(
     Column("item", ForeignKey("item.number"), nullable=False),
     Column("rater", ForeignKey("rater.id"), nullable=False),
     Column("turn", Integer, nullable=False, default=0),  # 1 when asked again, for consistency
-    Column("state", String, nullable=False),  # open, judged, skipped, expired, withdrawn
+    Column("state", String, nullable=False),  # open, judged, skipped, expired, declined
     Column("shown", String, nullable=False),  # "1,0": candidates in the order shown
     Column("opened_at", Float, nullable=False),
     Column("leased_until", Float, nullable=False),

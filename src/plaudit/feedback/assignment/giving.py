@@ -69,6 +69,7 @@ class _Desk:
     queue: str
     now: float
     has_unfinished: bool
+    declines: bool
     last: Sequence[AnyRow] = ()
     """Their last assignments, where something new is to be given."""
 
@@ -167,7 +168,7 @@ def _desk(row: AnyRow | None, project: str, rater: str, now: float) -> _Desk:
         raise Refused(f"project {project}: {rater} is suspended; ask its lead")
     return _Desk(
         project=project_of(row.config), secret=row.secret, rater=rater, queue=row.queue, now=now,
-        has_unfinished=row.has_unfinished,
+        has_unfinished=row.has_unfinished, declines=row.declines,
     )  # fmt: skip
 
 
@@ -203,8 +204,8 @@ def _new(connection: Connection, desk: _Desk) -> Turns[Assignment | None]:
 
 def _from_queue(connection: Connection, desk: _Desk) -> Turns[Assignment | None]:
     wanted = queue.Wanted(
-        project=desk.project.id, rater=desk.rater, stratum=desk.queue, id=desk.id, now=desk.now,
-        until=desk.until,
+        project=desk.project.id, rater=desk.rater, stratum=desk.queue, declines=desk.declines,
+        id=desk.id, now=desk.now, until=desk.until,
     )  # fmt: skip
     asked = queue.lease_from_head(connection, wanted)
     yield
@@ -220,7 +221,7 @@ def _to_repeat(connection: Connection, desk: _Desk) -> Leased | None:
     key = rater_key(desk.secret, desk.rater)
     for serial in repeat_serials(desk.project, desk.secret, desk.rater, desk.serial):
         id = table.assignment_id(key, serial)
-        if first := table.judged_once(connection, id, desk.rater):
+        if first := table.judged_once(connection, desk.project.id, id, desk.rater):
             return first
     return None
 

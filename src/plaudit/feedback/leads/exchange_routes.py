@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from plaudit.aggregation.exchange import Taken, give_judgments, take_judgments
+from plaudit.aggregation.giving import give_judgments
+from plaudit.aggregation.taking import Taken, take_judgments
 from plaudit.feedback.assignment.votes import wanting_of
 from plaudit.feedback.protection.refusals import refusals
 from plaudit.feedback.protection.security import Signed, require

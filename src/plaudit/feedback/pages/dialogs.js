@@ -98,19 +98,31 @@ function choose({ title, lead, submit, reasons, type, first, noNote }) {
   });
 }
 
-export function progress(mine, goal, setGoal) {
+function declining(choices, decline) {
+  if (!choices.length) return null;
+  const boxes = choices.map((choice) => el("input", { type: "checkbox", value: choice.title, checked: choice.is_declined }));
+  const said = el("p", { class: "soft", role: "status" });
+  const chosen = () => decline(boxes.filter((box) => box.checked).map((box) => box.value))
+    .then(() => { said.textContent = "Kept."; }, (failure) => { said.textContent = failure.message; });
+  return el("fieldset", { class: "declining", onchange: chosen },
+    el("legend", {}, "I would rather not see"),
+    ...choices.map((choice, place) => el("label", { class: "check" }, boxes[place], " ", choice.title)), said);
+}
+
+export function progress(mine, goal, setGoal, decline) {
   const figure = (value, name) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value)));
   const field = el("input", {
     type: "number", min: 1, max: 1000, value: String(goal),
     oninput: () => { if (field.checkValidity() && field.value) setGoal(Number(field.value)); },
   });
-  open(el("dialog", { "aria-labelledby": "progress-title" }, el("div", {},
+  return open(el("dialog", { "aria-labelledby": "progress-title" }, el("div", {},
     el("h2", { id: "progress-title" }, "Your progress"),
     el("dl", { class: "figures" },
       figure(mine.judged_today, "judged today"), figure(mine.judged, "judged in all"),
       figure(mine.skipped, "skipped"),
       figure(mine.median_seconds === null ? "–" : `${Math.round(mine.median_seconds)} s`, "median time")),
     el("label", { class: "field goal" }, el("span", {}, "Goal of a day"), field),
+    declining(mine.may_decline, decline),
     el("div", { class: "actions" }, closeButton()))));
 }
 
@@ -123,11 +135,12 @@ export function ask(form) {
 }
 
 /* Before anything is shown. Resolves when the rater goes on. */
-export function contentGate(place, project) {
+export function contentGate(place, project, choices, decline) {
   return new Promise((resolve) => {
     const go = el("button", { type: "button", class: "primary", onclick: () => { gate.remove(); resolve(); } }, "I understand; go on");
     const gate = el("div", { class: "centred" },
       el("h1", {}, "Before you begin"), el("p", { class: "notice" }, project.content_warning),
+      declining(choices, decline),
       el("p", {}, project.blur
         ? "Texts are blurred until you press v. You may skip any task, and stop at any time."
         : "You may skip any task, and stop at any time."),

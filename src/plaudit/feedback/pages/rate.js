@@ -34,16 +34,16 @@ async function start() {
   byId("progress-button").addEventListener("click", showProgress);
   releaseFocusAfterClicks(document.body);
   document.addEventListener("visibilitychange", lookForNewGuidelines);
+  await readMine();
   await passGate();
   listen({ take, submit });
-  await readMine();
   await first();
 }
 
 async function passGate() {
   const slot = `plaudit.gate.${id}`;
   if (!project.content_warning || sessionStorage.getItem(slot) === project.content_warning) return;
-  await dialogs.contentGate(place, project);
+  await dialogs.contentGate(place, project, mine.may_decline, decline);
   sessionStorage.setItem(slot, project.content_warning);
 }
 
@@ -220,10 +220,26 @@ function goalOfDay() {
 
 async function showProgress() {
   await readMine().catch((failure) => complain(failure.message));
-  dialogs.progress(mine, goalOfDay(), (goal) => {
+  const setGoal = (goal) => {
     localStorage.setItem(`plaudit.goal.${id}`, String(goal));
     showMine();
+  };
+  let changed = false;
+  const opened = dialogs.progress(mine, goalOfDay(), setGoal, async (titles) => {
+    await decline(titles);
+    changed = true;
   });
+  opened.addEventListener("close", () => changed && goOn());
+}
+
+function decline(titles) {
+  return api("PUT", "/declined", { titles });
+}
+
+/* What is open may have been taken back, or there is more again. */
+async function goOn() {
+  await drafts.flush();
+  await next();
 }
 
 function showConnection(left, retry, failure) {

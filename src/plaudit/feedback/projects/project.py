@@ -163,6 +163,8 @@ class Project(Config):
     """What raters may choose from when they skip."""
     content_warning: str = ""
     """Shown and acknowledged before the first item; none if empty."""
+    may_decline: dict[str, str] = Field(default_factory=dict)
+    """Strata that a rater may decline, each with what raters are told it holds."""
     selection: Selection | None = None
     """Informative items first; null for the order of the file."""
     arena: Arena | None = None
@@ -187,6 +189,7 @@ class Project(Config):
         for where, name in asked:
             if name not in names:
                 raise ValueError(f"{where}: no question {name}; there are {', '.join(names)}")
+        check_unlike("may_decline", list(self.may_decline.values()))
         if self.arena and self.question(self.arena.question).kind != "pairwise":
             raise ValueError("arena.question: expected a pairwise question")
         return self

@@ -40,7 +40,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-_RATING = re.compile(r"/api/projects/[^/]+/(judgments|skips|undo|arena|drafts/[^/]+)")
+_RATING = re.compile(r"/api/projects/[^/]+/(judgments|skips|undo|arena|declined|drafts/[^/]+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]|%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 

@@ -22,6 +22,7 @@ from starlette.concurrency import run_in_threadpool
 
 from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.assignment.case import Case, after, case_in
+from plaudit.feedback.assignment.declining import choices, decline_in
 from plaudit.feedback.assignment.giving import Assignment, Conflict, Refused, give
 from plaudit.feedback.assignment.submission import save_draft_in, skip_in, submit_in, undo_in
 from plaudit.feedback.projects.project import Project, project_of
@@ -36,6 +37,7 @@ from plaudit.store.turns import Turns
 router = APIRouter(prefix="/api/projects/{project}", tags=["rating"])
 Rater = Annotated[Signed, Depends(require("rater"))]
 DRAFT_CHARACTERS = 200_000
+Title = Annotated[str, Field(max_length=200)]
 
 
 class Submission(Sent):
@@ -64,6 +66,12 @@ class DraftBody(Record):
     """What the page has so far, in its own words; it is given back as it is."""
 
     body: dict[str, JsonValue]
+
+
+class Declined(Record):
+    """All that a rater would rather not see, of what the project lets them decline."""
+
+    titles: tuple[Title, ...] = Field(max_length=100)
 
 
 _BodyT = TypeVar("_BodyT", bound=Record)
@@ -205,8 +213,26 @@ async def ask_twice(
 
 @router.get("/me")
 def me(project: str, request: Request, who: Rater, since: float = 0.0) -> Response:
-    """The rater's own figures; ``judged_today`` counts from ``since``, seconds since 1970."""
-    return _json(own_progress(request.app.state.store, project, who.rater, since))
+    """The rater's own figures, and what they may decline; ``judged_today`` counts from ``since``,
+    seconds since 1970."""
+    store = request.app.state.store
+    figures = own_progress(store, project, who.rater, since)
+    return _json(figures | {"may_decline": choices(store, _config(store, project), who.rater)})
+
+
+@router.put("/declined", status_code=204, openapi_extra=takes(Declined))
+async def decline(
+    project: str, request: Request, who: Rater,
+    body: Annotated[Declined, Depends(body_of(Declined))],
+) -> None:  # fmt: skip
+    """Be given nothing of these, and of all others again."""
+    at = time.time()
+    with refusals():
+        await wrap_future(
+            request.app.state.writer.run(
+                lambda log: decline_in(log, project, who.rater, body.titles, at)
+            )
+        )
 
 
 def _config(store: Store, project: str) -> Project:
