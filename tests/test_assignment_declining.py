@@ -9,6 +9,7 @@ import pytest
 
 from plaudit.feedback.assignment.declining import decline_in
 from plaudit.feedback.assignment.giving import next_assignment
+from plaudit.feedback.projects.setup import set_up_project
 from plaudit.judgments import Item, Pairwise
 from plaudit.store import Store, Writer, erase_rater, open_store, schema
 from plaudit.store.declined import declined_strata
@@ -95,6 +96,16 @@ def test_only_what_the_project_names_may_be_declined(tmp_path: Path) -> None:
     assert declined_strata(store, "p", "ann") == []
     with pytest.raises(ValueError, match="may_decline"):
         project(may_decline={"a": "Same", "b": "Same"})
+
+
+def test_what_the_project_no_longer_offers_is_given_again(tmp_path: Path) -> None:
+    store = made(tmp_path, project(may_decline=MAY), mixed(1), ["ann"])
+    decline(store, "ann", *MAY.values())
+    set_up_project(store, project(may_decline={"medical": "Medicine"}), Path())
+    assert declined_strata(store, "p", "ann") == ["medical"]
+    assert next_assignment(store, "p", "ann") is not None
+    set_up_project(store, project(), Path())
+    assert declined_strata(store, "p", "ann") == []
 
 
 def test_what_was_declined_is_erased_with_the_rater(tmp_path: Path) -> None:

@@ -43,3 +43,9 @@ def set_declined(
     )
     taken_back = assignment.update().where(*theirs).values(state="declined", closed_at=at)
     connection.execute(taken_back)
+
+
+def keep_declined(connection: Connection, project: str, strata: Collection[str]) -> None:
+    """Forget who declines what is none of these: nobody could take it back any more."""
+    gone = (declined.c.project == project, declined.c.stratum.not_in(strata))
+    connection.execute(declined.delete().where(*gone))

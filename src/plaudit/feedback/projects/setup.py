@@ -10,6 +10,7 @@ from plaudit.feedback.projects.items import load_items
 from plaudit.feedback.projects.project import Project, guideline_text
 from plaudit.store import Store, add_items, get_project, put_guideline, put_project
 from plaudit.store import assignment_queue as queue
+from plaudit.store.declined import keep_declined
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,4 +55,5 @@ def set_up_project(store: Store, project: Project, folder: Path) -> SetUp:
         queue.set_targets(connection, project.id, wanted)
         if project.selection is not None:
             queue.set_priorities(connection, project.id, items)
+        keep_declined(connection, project.id, project.may_decline)
     return SetUp(items=added, left_out=loaded.left_out, leaks=loaded.leaks)
