@@ -377,6 +377,21 @@ def test_an_answer_of_the_arena_that_names_a_model_is_flagged_or_left_out(
     assert not list(items(strict.store, strict.project))
 
 
+def test_an_answer_that_was_cut_off_is_told_from_one_that_ended(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAUDIT_TEST_KEY", "k-1")
+    for text, reason in (("Tea is a", "length"), ("A drink.", "stop")):
+        choice = {"message": {"content": text}, "finish_reason": reason}
+        model.replies.append({"choices": [choice]})
+    judged = arena_of(tmp_path, model.url)
+    sent = client_of(judged).post(f"{HERE}/arena", json={"prompt": "What is tea?"})
+    assert sent.status_code == 200 and "cut_off" not in sent.text
+    [item] = (stored.item for stored in items(judged.store, judged.project))
+    cut = [place for place, one in enumerate(item.candidates) if one.content == "Tea is a"]
+    assert item.columns == {"cut_off": cut}
+
+
 def test_no_arena_and_no_model_are_said(
     tmp_path: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

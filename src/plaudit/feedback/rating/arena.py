@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
+from pydantic import JsonValue
 
 from plaudit.feedback.assignment.giving import Assignment, give_item
 from plaudit.feedback.projects.items import flagged, has_equal_candidates, names_finder
@@ -21,7 +22,15 @@ class NoAnswer(RuntimeError):
     """The served model did not give two answers; the rater may try again."""
 
 
-async def answer_twice(arena: Arena, prompt: str) -> tuple[str, str]:
+class Answer(NamedTuple):
+    """What the served model wrote."""
+
+    text: str
+    is_cut_off: bool
+    """It came to ``arena.max_tokens``."""
+
+
+async def answer_twice(arena: Arena, prompt: str) -> tuple[Answer, Answer]:
     """Two answers of the served model to one prompt, drawn apart.
 
     Raises:
@@ -37,21 +46,24 @@ async def answer_twice(arena: Arena, prompt: str) -> tuple[str, str]:
     return first, second
 
 
-def make_item(project: Project, prompt: str, answers: tuple[str, str]) -> Item:
-    """The pair to judge; flagged where an answer names a model, as items of data files are.
+def make_item(project: Project, prompt: str, answers: tuple[Answer, Answer]) -> Item:
+    """The pair to judge; flagged where an answer names a model, as items of data files are, and
+    with the answers that were cut off among its columns.
 
     Raises:
         NoAnswer: both answers are the same, or one names a model and the project leaves those out.
     """
     assert project.arena is not None
+    model = project.arena.model
+    cut_off: list[JsonValue] = [place for place, answer in enumerate(answers) if answer.is_cut_off]
     item = Item(
         id=f"arena-{secrets.token_hex(8)}", question=project.arena.question, prompt=prompt,
-        candidates=tuple(Candidate(content=text, source=project.arena.model) for text in answers),
-        stratum=ARENA_STRATUM,
+        candidates=tuple(Candidate(content=answer.text, source=model) for answer in answers),
+        stratum=ARENA_STRATUM, columns={"cut_off": cut_off} if cut_off else {},
     )  # fmt: skip
     if has_equal_candidates(item):
         raise NoAnswer("the model answered the same twice; ask something else")
-    names = names_finder((*project.model_names, project.arena.model))(item)
+    names = names_finder((*project.model_names, model))(item)
     if names and project.on_leak == "leave_out":
         raise NoAnswer("an answer names a model, so it cannot be judged blind; ask something else")
     return flagged(item, names) if names else item
@@ -77,7 +89,7 @@ def key_of(arena: Arena) -> str:
     return key
 
 
-async def _answer(client: httpx.AsyncClient, arena: Arena, prompt: str, seed: int) -> str:
+async def _answer(client: httpx.AsyncClient, arena: Arena, prompt: str, seed: int) -> Answer:
     body = {
         "model": arena.model, "messages": [{"role": "user", "content": prompt}],
         "temperature": arena.temperature, "top_p": arena.top_p, "max_tokens": arena.max_tokens,
@@ -86,23 +98,23 @@ async def _answer(client: httpx.AsyncClient, arena: Arena, prompt: str, seed: in
     try:
         response = await client.post(f"{arena.url.rstrip('/')}/chat/completions", json=body)
         response.raise_for_status()
-        text = _text(response.json())
+        answer = _read(response.json())
     except httpx.TimeoutException as error:
         raise NoAnswer("the model took too long to answer; try again") from error
     except (httpx.HTTPError, ValueError) as error:
         raise NoAnswer("the model cannot be asked just now; try again later") from error
-    if not text.strip():
+    if not answer.text.strip():
         raise NoAnswer("the model answered with nothing; ask in other words")
-    return text
+    return answer
 
 
-def _text(reply: Any) -> str:
+def _read(reply: Any) -> Answer:
     """What an OpenAI-compatible server answered.
 
     Raises:
         ValueError: it is not of that shape.
     """
     match reply:
-        case {"choices": [{"message": {"content": str(text)}}, *_]}:
-            return text
+        case {"choices": [{"message": {"content": str(text)}} as choice, *_]}:
+            return Answer(text, is_cut_off=choice.get("finish_reason") == "length")
     raise ValueError("expected choices[0].message.content")
