@@ -79,6 +79,16 @@ def test_an_adjudicator_settles_an_item(world: World) -> None:
     assert [said["is_settlement"] for said in shown["history"]] == [False, False, True]
 
 
+@pytest.mark.parametrize("leak", [[], ["zephyr"]])
+def test_an_item_that_names_a_model_says_so_and_not_which(world: World, leak: list[str]) -> None:
+    telling = pair(2).model_copy(update={"columns": {"leak": leak, "model": SOURCES[0]}})
+    add_items(world.store, "coffee", [telling], 2)
+    number = get_item(world.store, "coffee", telling.id).number
+    shown = world.api("adjudicator").get(f"{P}/items/{number}")
+    assert shown.json()["names_a_model"] is bool(leak)
+    assert "zephyr" not in shown.text and SOURCES[0] not in shown.text
+
+
 def test_settled_items_leave_the_queue_of_disputes(world: World) -> None:
     world.api("adjudicator").post(f"{P}/adjudications", json=settlement(world))
     ids = {

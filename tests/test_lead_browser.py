@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from plaudit.store import add_items, events, people, put_guideline, put_project, standing
+from plaudit.store import add_items, events, get_item, people, put_guideline, put_project, standing
 from plaudit.store.tokens import hash_of
 from tests.judging import Judging, served
 from tests.lead_app import CONFIG, World, item, made_world
@@ -105,6 +105,16 @@ def test_a_lead_suspends_and_resumes(page: Page, url: str, world: World) -> None
     assert newest.detail["reason"] == "Only ever left." and newest.rater == world.ids["lead"]
     row.get_by_role("button", name="Resume").click()
     expect(row.get_by_role("button", name="Suspend")).to_be_visible()
+
+
+def test_an_item_that_names_a_model_is_marked(page: Page, url: str, world: World) -> None:
+    telling = item(77, columns={"leak": ["zephyr"]})
+    add_items(world.store, "coffee", [telling], 2)
+    stored = get_item(world.store, "coffee", telling.id)
+    assert stored is not None
+    go(page, url, f"items/{stored.number}")
+    expect(page.get_by_text("names a model")).to_be_visible()
+    assert "zephyr" not in page.content()
 
 
 def test_an_item_is_settled(page: Page, url: str, world: World) -> None:

@@ -16,6 +16,7 @@ from plaudit.aggregation import ADJUDICATED
 from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.leads import adjudication
 from plaudit.feedback.leads.adjudication import Said
+from plaudit.feedback.projects.items import LEAK
 from plaudit.feedback.projects.project import Project, project_of
 from plaudit.feedback.protection.fields import STRICT, record_of
 from plaudit.feedback.protection.refusals import refusals, refused_as
@@ -92,6 +93,8 @@ class ItemWhole(ItemRow):
     candidates: list[list[Turn]]
     steps: list[str]
     gold: Answer | None
+    names_a_model: bool
+    """A candidate gives away, or seems to, who wrote it."""
     history: list[SaidOnce]
 
 
@@ -155,6 +158,7 @@ def show_item(project: str, number: int, request: Request, who: Adjudicator) -> 
         candidates=[_turns(candidate.content) for candidate in found.item.candidates],
         steps=list(found.item.steps),
         gold=found.item.gold,
+        names_a_model=bool(found.item.columns.get(LEAK)),
         history=[_said(one, members.get(one.judgment.rater.id), with_names) for one in said],
     )
 

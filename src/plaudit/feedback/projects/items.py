@@ -26,6 +26,8 @@ from plaudit.records import Demonstration, Judged, Prompt, Response, SteppedResp
 
 ITEM = '{"id": "...", "prompt": "...", "candidates": [{"content": "..."}, ...]}'
 
+LEAK = "leak"
+"""The column of an item that has the model names which its candidates give away."""
 MODEL_NAMES = (
     "alibaba", "anthropic", "chatglm", "chatgpt", "claude", "cohere", "deepseek", "deepmind",
     "gemini", "gemma", "google ai", "gpt-3", "gpt-3.5", "gpt-4", "gpt-4o", "gpt-5", "grok", "koala",
@@ -77,7 +79,7 @@ def load_items(project: Project, folder: Path) -> LoadedItems:
 
 def flagged(item: Item, names: Sequence[str]) -> Item:
     """The item with the model names that its candidates give away among its columns."""
-    return item.model_copy(update={"columns": {**item.columns, "leak": list(names)}})
+    return item.model_copy(update={"columns": {**item.columns, LEAK: list(names)}})
 
 
 def has_equal_candidates(item: Item) -> bool:

@@ -41,7 +41,8 @@ function choice(label, chosen, options, changed) {
 }
 
 function state(row) {
-  const names = [row.is_settled ? ["settled", "good"] : row.is_open ? ["open", ""] : ["full", ""], row.is_gold ? ["gold", "warn"] : null];
+  const names = [row.is_settled ? ["settled", "good"] : row.is_open ? ["open", ""] : ["full", ""], row.is_gold ? ["gold", "warn"] : null,
+    row.names_a_model ? ["names a model", "warn"] : null];
   return names.filter(Boolean).map(([name, kind]) => el("span", { class: `tag ${kind}` }, name));
 }
 
