@@ -33,6 +33,7 @@ from plaudit.store import (
     schema,
     verify,
 )
+from plaudit.store.declined import set_declined
 
 
 def main() -> None:
@@ -54,6 +55,9 @@ def main() -> None:
 def measure(store: Store, file: Path) -> dict[str, Any]:
     """Milliseconds: the median and the worst of some tries; seconds: one try."""
     gives = {f"next_{name}_ms": _in_ms(_gives(store, name)) for name in ("r007", BUSY, NEWCOMER)}
+    with store.writing() as connection:
+        set_declined(connection, "p", NEWCOMER, ["s0", "s1", "s2"], 0.0)
+    gives["next_newcomer_who_declines_ms"] = _in_ms(_gives(store, NEWCOMER))
     reads: dict[str, Callable[[], Any]] = {
         "raters": lambda: rater_tallies(store, "p"),
         "patterns": lambda: patterns(store, "p", "overall"),
