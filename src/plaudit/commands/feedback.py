@@ -6,6 +6,7 @@ import typer
 
 from plaudit.commands.feedback_consensus import consensus, raters
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
+from plaudit.commands.feedback_leaderboard import leaderboard
 from plaudit.commands.feedback_log import verify
 from plaudit.commands.feedback_simulate import PlanCommand, plan_labelling, simulate
 from plaudit.commands.people import erase, invite, token
@@ -22,6 +23,7 @@ app.command("import")(import_judgments)
 app.command("export")(export_judgments)
 app.command("consensus")(consensus)
 app.command("raters")(raters)
+app.command("leaderboard")(leaderboard)
 app.command("invite")(invite)
 app.command("token")(token)
 app.command("erase")(erase)

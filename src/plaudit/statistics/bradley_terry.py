@@ -287,9 +287,8 @@ def _undetermined(data: Comparisons) -> tuple[Booleans, tuple[str, ...]]:
             " compare within a group only"
         )
     if outside_I.any():
-        named = ", ".join(map(str, np.flatnonzero(outside_I)[:10]))
         warnings.append(
-            f"{outside_I.sum()} items ({named}) always win or always lose against the rest: how far"
-            " apart they are is not determined by the data"
+            f"{outside_I.sum()} items always win or always lose against the rest: how far apart"
+            " they are is not determined by the data"
         )
     return outside_I, tuple(warnings)
