@@ -102,6 +102,14 @@ def test_what_counts_as_a_vote() -> None:
         source_votes(items[1:2], said[2:3])
 
 
+def test_one_rater_on_one_prompt_tells_no_interval() -> None:
+    items = [between(f"i{n}", "a", "b", prompt="same") for n in range(3)]
+    found = source_votes(items, [judgment(item, "r", Pairwise(strength=1)) for item in items])
+    with pytest.raises(ValueError, match="one rater on one prompt"):
+        standings(found, "bradley_terry")
+    assert standings(found, "davidson").scores_I[1] > standings(found, "davidson").scores_I[0]
+
+
 def test_length_is_told_apart_from_the_model() -> None:
     """Raters who like the longer one, whoever wrote it; one model writes at length."""
     draw = np.random.default_rng(1)
@@ -127,6 +135,23 @@ def log(tmp_path: Path) -> Iterator[str]:
     append(store, said)
     store.close()
     yield str(tmp_path / "log.db")
+
+
+def test_names_are_shown_as_they_are_and_raters_who_count(tmp_path: Path) -> None:
+    items = [between("[/b]", "[red]a[/]", "[/b]"), between("other", "[red]a[/]", "")]
+    voters = [(0, "r0"), (0, "r1"), (1, "r2")]
+    said = [judgment(items[n], rater, Pairwise(strength=1)) for n, rater in voters]
+    store = open_store(tmp_path / "log.db")
+    put_project(store, "p", json.dumps({}))
+    add_items(store, "p", items, 1)
+    append(store, said)
+    store.close()
+    shown = CliRunner().invoke(app, ["feedback", "leaderboard", str(tmp_path / "log.db")])
+    assert shown.exit_code == 0, shown.output
+    assert "p: 2 votes of 2 raters on 2 sources" in shown.stdout
+    assert "[red]a[/]" in shown.stdout and "[/b]" in shown.stdout
+    shown = CliRunner().invoke(app, ["feedback", "consensus", str(tmp_path / "log.db")])
+    assert shown.exit_code == 0 and "[/b]" in shown.stdout, shown.output
 
 
 def test_the_command_shows_a_table(log: str) -> None:

@@ -106,7 +106,8 @@ def standings(found: SourceVotes, scale: Scale, *, equal_length: bool = False) -
         equal_length: scores are those at equal length; of ``bradley_terry`` alone.
 
     Raises:
-        ValueError: ``equal_length`` is asked of another model.
+        ValueError: ``equal_length`` is asked of another model, or intervals of one rater's votes on
+            one prompt.
     """
     if scale == "bradley_terry":
         return _with_intervals(found, equal_length)
@@ -146,7 +147,12 @@ def _with_intervals(found: SourceVotes, equal_length: bool) -> Standings:
         size = float(np.sqrt((data.longer_N**2).mean()))
         longer_NF = data.longer_N[:, None] / (size or 1.0)
     clusters = [one for one in (found.prompts_N, data.raters_N) if len(np.unique(one)) > 1]
-    boards = [bradley_terry(data, clusters_N, longer_NF) for clusters_N in clusters or [None]]
+    if not clusters:
+        raise ValueError(
+            "all votes are of one rater on one prompt, which tells no interval; expected several, "
+            "or another method"
+        )
+    boards = [bradley_terry(data, clusters_N, longer_NF) for clusters_N in clusters]
     low_I = np.minimum.reduce([board.low_I for board in boards])
     high_I = np.maximum.reduce([board.high_I for board in boards])
     effect = float(elo_scale(boards[0].effects_F[0], anchor=0.0)) if equal_length else None

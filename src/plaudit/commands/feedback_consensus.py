@@ -41,7 +41,7 @@ def consensus(
             f"{log}: no comparisons or rankings in project {found.project}; expected some"
         )
     pairs = pair_consensus(ballot, checked_method(method))
-    console = Console()
+    console = Console(markup=False)  # ids are data
     judged = int((ballot.counts_I() > 0).sum())
     console.print(
         f"{found.project}: {len(ballot.votes)} votes of {len(ballot.raters)} raters on "
@@ -59,7 +59,7 @@ def raters(log: Log, project: Project = "", question: Question = "", rows: Rows 
 
     found = read_standing(log, project=project, question=question)
     cards = rater_cards(found.items, found.judgments)
-    console = Console()
+    console = Console(markup=False)  # ids are data
     console.print(f"{found.project}: {len(cards)} raters, {len(found.judgments)} judgments")
     console.print(_rater_table(cards[:rows]))
     if len(cards) > rows:

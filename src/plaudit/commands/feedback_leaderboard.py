@@ -38,8 +38,8 @@ def leaderboard(
     read = read_standing(log, project=project, question=question)
     found = source_votes(read.items, read.judgments)
     board = standings(found, cast(Scale, method), equal_length=equal_length)
-    console = Console()
-    votes = f"{len(found.data)} votes of {found.data.raters} raters"
+    console = Console(markup=False)  # names are data
+    votes = f"{len(found.data)} votes of {len(set(found.data.raters_N))} raters"
     console.print(f"{read.project}: {votes} on {len(found.sources)} sources, by {method}")
     console.print(_table(found, board, ".2f" if method == "thurstone" else ".0f"))
     if board.longer_effect is not None:
