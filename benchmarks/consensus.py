@@ -18,24 +18,16 @@ import numpy as np
 from benchmarks import consensus_data
 from benchmarks.consensus_data import Judged
 from plaudit.statistics.agreement import krippendorff_alpha, leave_one_out
-from plaudit.statistics.dawid_skene import dawid_skene, one_coin
+from plaudit.statistics.dawid_skene import dawid_skene, one_coin, weighted_majority
 from plaudit.statistics.glad import glad
 from plaudit.statistics.mace import mace
 from plaudit.statistics.majority import majority
 from plaudit.statistics.patterns import patterns_of
 from plaudit.statistics.votes import UNKNOWN, Floats, Votes, expected_accuracy
 
-
-def weighted_majority(votes: Votes) -> Floats:
-    """Votes weighed by the log-odds of one-coin accuracies, as shares."""
-    accuracy_W = one_coin(votes).accuracy_W
-    gain_W = np.log(accuracy_W * (votes.labels - 1) / (1 - accuracy_W))
-    return majority(votes, weights_W=np.maximum(gain_W, 0)).posterior_IK
-
-
 METHODS: dict[str, Callable[[Votes], Floats]] = {
     "majority": lambda votes: majority(votes).posterior_IK,
-    "weighted majority": weighted_majority,
+    "weighted majority": lambda votes: weighted_majority(votes).posterior_IK,
     "one-coin Dawid-Skene": lambda votes: one_coin(votes).posterior_IK,
     "Dawid-Skene": lambda votes: dawid_skene(votes).posterior_IK,
     "GLAD": lambda votes: glad(votes).posterior_IK,

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from plaudit.statistics.dawid_skene import dawid_skene, likeliest_strength, one_coin
+from plaudit.statistics.dawid_skene import (
+    dawid_skene,
+    likeliest_strength,
+    one_coin,
+    weighted_majority,
+)
 from plaudit.statistics.expectation import renaming
 from plaudit.statistics.glad import glad, glad_loss
 from plaudit.statistics.mace import mace
 from plaudit.statistics.majority import majority
 from plaudit.statistics.votes import UNKNOWN, expected_accuracy, gold_labels, most_likely, votes
 
-METHODS = [majority, one_coin, dawid_skene, glad, mace]
+METHODS = [majority, weighted_majority, one_coin, dawid_skene, glad, mace]
 MODELS = METHODS[1:]
 
 

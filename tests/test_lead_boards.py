@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plaudit.feedback.leads.dashboards import agreement_of
+from plaudit.aggregation.agreement import agreement_of
 from plaudit.feedback.leads.dashboards_cost import cost_board
 from plaudit.feedback.leads.suspension import suspend_doubtful
 from plaudit.feedback.projects.suspension_rule import SuspensionRule

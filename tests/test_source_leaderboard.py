@@ -56,7 +56,7 @@ def test_the_scores_are_those_that_votes_were_drawn_by(found: SourceVotes) -> No
     assert not board.undetermined_I.any() and len(board.warnings) == 1  # ten raters are few
 
 
-@pytest.mark.parametrize("scale", ["davidson", "rao_kupper", "thurstone", "elo"])
+@pytest.mark.parametrize("scale", ["plackett_luce", "davidson", "rao_kupper", "thurstone", "elo"])
 def test_every_scale_finds_the_order(found: SourceVotes, scale) -> None:
     board = standings(found, scale)
     assert np.argsort(-board.scores_I).tolist() == [1, 0, 2]
@@ -98,8 +98,44 @@ def test_what_counts_as_a_vote() -> None:
         (0, 1, 0.5, -1), (0, 1, 0, 1), (0, 2, 0.5, 1), (1, 2, 1, 1),
     ]  # fmt: skip
     assert found.prompts_N.tolist() == [0, 1, 1, 1]
+    assert not found.orders
+    with pytest.raises(ValueError, match="every answer ties"):
+        standings(found, "plackett_luce")
     with pytest.raises(ValueError, match=r"known and different sources \(1 are of others\)"):
         source_votes(items[1:2], said[2:3])
+
+
+def test_orders_are_whole_answers_of_known_sources() -> None:
+    items = [between("p", "a", "b"), between("four", "d", "", "c", "b"), between("two", "a", "a")]
+    three = between("three", "x", "y", "z")
+    said = [
+        judgment(items[0], "r", Pairwise(strength=2)),
+        judgment(items[1], "r", Ranked(ranks=(3, 1, 2, 4))),
+        judgment(items[2], "r", Pairwise(strength=2)),
+        judgment(three, "r", Ranked(ranks=(2, 1, 3))),
+    ]
+    found = source_votes([*items, three], said)
+    names = [tuple(found.sources[n] for n in order) for order in found.orders]
+    assert names == [("b", "a"), ("c", "d", "b"), ("y", "x", "z")]
+    warnings = standings(found, "plackett_luce").warnings
+    assert "3 answers" in warnings[0] and "groups" in warnings[1]
+
+
+def test_rankings_give_the_scores_that_they_were_drawn_by() -> None:
+    draw, names = np.random.default_rng(0), [*STRENGTHS]
+    strength_I = np.array([*STRENGTHS.values()])
+    items = [between(f"i{n}", *names) for n in range(2000)]
+    # The order of strengths with Gumbel noise is Plackett and Luce's.
+    noisy_NI = strength_I + draw.gumbel(size=(len(items), len(names)))
+    ranks_NI = (-noisy_NI).argsort(1).argsort(1) + 1
+    said = [
+        judgment(item, f"r{n % 9}", Ranked(ranks=tuple(map(int, ranks_NI[n]))))
+        for n, item in enumerate(items)
+    ]
+    found = source_votes(items, said)
+    scores_I = (standings(found, "plackett_luce").scores_I - 1000) * np.log(10) / 400
+    centred = {name: score - strength_I.mean() for name, score in STRENGTHS.items()}
+    assert scores_I == pytest.approx([centred[name] for name in found.sources], abs=0.1)
 
 
 def test_one_rater_on_one_prompt_tells_no_interval() -> None:
@@ -164,4 +200,4 @@ def test_the_command_shows_a_table(log: str) -> None:
     shown = CliRunner().invoke(app, ["feedback", "leaderboard", log, "--method", "elo"])
     assert [line.split()[0] for line in shown.stdout.splitlines()[2:5]] == ["1", "2", "3"]
     wrong = CliRunner().invoke(app, ["feedback", "leaderboard", log, "--method", "glicko"])
-    assert "expected bradley_terry, davidson" in str(wrong.exception)
+    assert "expected bradley_terry, plackett_luce" in str(wrong.exception)

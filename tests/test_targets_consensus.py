@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,7 @@ def test_skips_repeats_and_second_answers_are_no_votes():
     assert counted([first, repeat, again, skip]) == [first]
 
 
-@pytest.mark.parametrize("method", ["dawid_skene", "one_coin", "rater_model", "majority", "share"])
+@pytest.mark.parametrize("method", get_args(Method))
 def test_gold_and_adjudicators_are_right_whatever_the_votes(method: Method):
     gold, open_, tied = item("g", gold=Pairwise(strength=-1)), item("a"), item("t")
     said = [prefers(i, r, 2) for i in (gold, open_, tied) for r in "rstu"]
@@ -179,6 +181,37 @@ def test_unanimous_pairs_stay_finite():
     found = dawid_skene_as_shown(cast, np.full(4, 0.5), np.full(2, UNKNOWN))
     assert np.isfinite(found.confusion_WKL).all() and (found.first_I > 0.5).all()
     assert (found.first_I < 1).all()
+
+
+@pytest.mark.parametrize("method", ["one_coin", "glad", "mace", "weighted"])
+def test_one_number_a_rater_beats_the_majority(method: Method):
+    first_I, cast, turned_N = simulated()
+    items = [item(str(i)) for i in range(cast.items)]
+    strengths = {FIRST: -1, SECOND: 1, TIE: 0}
+    said = [
+        prefers(items[i], f"r{w}", strengths[label], shown=(1, 0) if turned else (0, 1))
+        for i, w, label, turned in zip(
+            cast.items_N, cast.raters_N, cast.labels_N, turned_N, strict=True
+        )
+    ]
+    ballot = pair_ballot(items, said)
+    found, by_majority = pair_consensus(ballot, method), pair_consensus(ballot, "majority")
+    right, counted_right = (
+        np.mean(1 - np.abs((pairs.first_I > 0.5) + (pairs.first_I == 0.5) / 2 - first_I))
+        for pairs in (found, by_majority)
+    )
+    assert right > counted_right + 0.02
+    honest = np.array([int(rater.id[1:]) < 6 for rater in ballot.raters])
+    assert found.skill_W[honest].min() > 0.7 > 0.65 > found.skill_W[~honest].max()
+    assert found.information_I.max() < ballot.counts_I().max()
+
+
+def test_raters_who_only_tie_tell_nothing_odd():
+    items = [item(str(n)) for n in range(4)]
+    said = [prefers(i, r, s) for i in items for r, s in (("r", -1), ("s", -1), ("t", 0))]
+    for method in get_args(Method):
+        found = pair_consensus(pair_ballot(items, said), method)
+        assert np.isfinite(found.information_I).all() and (found.first_I > 0.5).all(), method
 
 
 def test_steps_are_wrong_from_the_first_wrong_one_on():

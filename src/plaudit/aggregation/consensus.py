@@ -9,24 +9,67 @@ Shapes: I units, K labels, W raters, N votes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from scipy.special import expit
 
 from plaudit.aggregation.as_shown import dawid_skene_as_shown
 from plaudit.aggregation.votes import FIRST, SECOND, TIE, Ballot
-from plaudit.statistics import UNKNOWN, Votes, dawid_skene, majority, one_coin
+from plaudit.statistics import (
+    UNKNOWN,
+    Votes,
+    dawid_skene,
+    glad,
+    mace,
+    majority,
+    one_coin,
+    weighted_majority,
+)
 from plaudit.statistics.majority import clamped
 from plaudit.statistics.pair_model import PREFERENCE_SD, fit_pair_model, pair_voting
 
-Method = Literal["auto", "dawid_skene", "one_coin", "rater_model", "majority", "share"]
+Method = Literal[
+    "auto",
+    "dawid_skene",
+    "one_coin",
+    "rater_model",
+    "glad",
+    "mace",
+    "weighted",
+    "majority",
+    "share",
+]
 """``dawid_skene``: a confusion a rater, pairs as they were shown, so that left bias is no evidence;
 ``one_coin``: an accuracy a rater; ``rater_model``: a sharpness and pulls to the left and to the
-longer a rater (pairs only; else dawid_skene); ``majority``: 1, or one half where votes are even;
-``share``: of the vote, ties as halves; ``auto``: majority where no unit has two votes, else
-dawid_skene where most votes are of raters with 20 or more, else one_coin."""
+longer a rater (pairs only; else dawid_skene); ``glad``: an ability a rater, and how easy each unit
+is; ``mace``: a rater knows or spams; ``weighted``: the share of the vote, by one_coin's accuracies;
+``majority``: 1, or one half where votes are even; ``share``: of the vote, ties as halves; ``auto``:
+majority where no unit has two votes, else dawid_skene where most votes are of raters with 20 or
+more, else one_coin."""
+
+
+class Estimate(Protocol):
+    """The probability of each label of each unit, and how often each rater is right."""
+
+    @property
+    def posterior_IK(self) -> np.ndarray: ...
+    @property
+    def accuracy_W(self) -> np.ndarray: ...
+
+
+_ESTIMATES: dict[Method, Callable[[Votes, np.ndarray], Estimate]] = {
+    "dawid_skene": dawid_skene,
+    "rater_model": dawid_skene,
+    "one_coin": one_coin,
+    "glad": glad,
+    "mace": mace,
+    "weighted": weighted_majority,
+    "majority": majority,
+    "share": majority,
+}
 
 MANY_VOTES = 20
 """Of a rater: enough to learn a confusion from (fewer are taken for an average rater's anyway)."""
@@ -117,11 +160,11 @@ def pair_consensus(ballot: Ballot, method: Method = "auto") -> PairConsensus:
     elif method == "rater_model":
         first_I, skill_W, left_W = _rater_model(ballot, ballot.votes)
         information_W = 1 - entropy_bits(skill_W)
-    elif method == "one_coin":
-        first_I, skill_W = _one_coin(ballot.votes, ballot.known_I)
-        information_W = 1 - entropy_bits(skill_W)
-    else:
+    elif method in ("majority", "share"):
         first_I = _counted(ballot.votes, method)
+    else:
+        first_I, skill_W = _by_sides(ballot.votes, ballot.known_I, _ESTIMATES[method])
+        information_W = 1 - entropy_bits(skill_W)
     weight_N = None if ballot.votes is None else information_W[ballot.votes.raters_N]
     return PairConsensus(
         ballot=ballot,
@@ -148,9 +191,7 @@ def label_consensus(ballot: Ballot, method: Method = "auto") -> LabelConsensus:
         return LabelConsensus(
             ballot=ballot, method=method, posterior_IK=posterior_IK, accuracy_W=np.zeros(0)
         )
-    by_confusion = {"dawid_skene": dawid_skene, "rater_model": dawid_skene}
-    estimate = {**by_confusion, "one_coin": one_coin}.get(method, majority)
-    found = estimate(ballot.votes, ballot.known_I)
+    found = _ESTIMATES[method](ballot.votes, ballot.known_I)
     return LabelConsensus(
         ballot=ballot,
         method=method,
@@ -184,7 +225,9 @@ def _rater_model(ballot: Ballot, votes: Votes) -> tuple[np.ndarray, np.ndarray, 
     return found.first_better_P, skill_W, expit(found.first_W) - 0.5
 
 
-def _one_coin(votes: Votes, known_I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _by_sides(
+    votes: Votes, known_I: np.ndarray, estimate: Callable[[Votes, np.ndarray], Estimate]
+) -> tuple[np.ndarray, np.ndarray]:
     """By decided votes alone: with one number a rater, a tie says nothing of either side."""
     decided = votes.chosen(votes.labels_N != TIE)
     if not len(decided):
@@ -193,7 +236,7 @@ def _one_coin(votes: Votes, known_I: np.ndarray) -> tuple[np.ndarray, np.ndarray
         items_N=decided.items_N, raters_N=decided.raters_N, labels_N=decided.labels_N,
         items=votes.items, raters=votes.raters, labels=2,
     )  # fmt: skip
-    found = one_coin(sides, np.where(known_I == TIE, UNKNOWN, known_I))
+    found = estimate(sides, np.where(known_I == TIE, UNKNOWN, known_I))
     return found.posterior_IK[:, FIRST], found.accuracy_W
 
 

@@ -9,14 +9,14 @@ Shapes: N votes, I sources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from plaudit.aggregation.votes import FIRST, SECOND, TIE, Ballot, counted, pair_ballot
-from plaudit.judgments import Item, Judgment
+from plaudit.judgments import Answer, Item, Judgment, Pairwise, Ranked
 from plaudit.statistics import (
     Comparisons,
     bradley_terry,
@@ -24,13 +24,15 @@ from plaudit.statistics import (
     davidson,
     elo,
     elo_scale,
+    plackett_luce,
     rank_by_intervals,
     rao_kupper,
     thurstone,
 )
+from plaudit.statistics.plackett_luce import ranked_groups
 from plaudit.statistics.votes import Floats, Integers
 
-Scale = Literal["bradley_terry", "davidson", "rao_kupper", "thurstone", "elo"]
+Scale = Literal["bradley_terry", "plackett_luce", "davidson", "rao_kupper", "thurstone", "elo"]
 _WON = {FIRST: 1.0, SECOND: 0.0, TIE: 0.5}
 
 
@@ -44,6 +46,8 @@ class SourceVotes:
     """The number of the prompt of each."""
     unknown: int
     """Votes on pairs one of whose sources is not known, or both the same: no part of ``data``."""
+    orders: tuple[tuple[int, ...], ...]
+    """The known sources of each answer, best first, where none is tied or there twice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +82,8 @@ def source_votes(items: Sequence[Item], judgments: Sequence[Judgment]) -> Source
     Raises:
         ValueError: none is between two known sources.
     """
-    ballot, by_id = pair_ballot(items, counted(judgments)), {item.id: item for item in items}
+    said = counted(judgments)
+    ballot, by_id = pair_ballot(items, said), {item.id: item for item in items}
     prompts: dict[str, int] = {}
     rows: list[_Row] = []
     unknown = 0
@@ -96,7 +101,8 @@ def source_votes(items: Sequence[Item], judgments: Sequence[Judgment]) -> Source
             f"no vote is between two candidates of known and different sources ({unknown} are of "
             "others); expected items whose candidates have a source"
         )
-    return _between(ballot, rows, unknown)
+    orders = [_order(by_id[judgment.item], judgment.answer) for judgment in said]
+    return _between(ballot, rows, unknown, orders)
 
 
 def standings(found: SourceVotes, scale: Scale, *, equal_length: bool = False) -> Standings:
@@ -107,12 +113,14 @@ def standings(found: SourceVotes, scale: Scale, *, equal_length: bool = False) -
 
     Raises:
         ValueError: ``equal_length`` is asked of another model, or intervals of one rater's votes on
-            one prompt.
+            one prompt, or no answer puts its sources in an order.
     """
     if scale == "bradley_terry":
         return _with_intervals(found, equal_length)
     if equal_length:
         raise ValueError(f"equal length: {scale} has no such effect; expected bradley_terry")
+    if scale == "plackett_luce":
+        return _of_orders(found)
     scores: dict[str, Callable[[Comparisons], Floats]] = {
         "davidson": lambda data: elo_scale(davidson(data).scores_I),
         "rao_kupper": lambda data: elo_scale(rao_kupper(data).scores_I),
@@ -122,7 +130,20 @@ def standings(found: SourceVotes, scale: Scale, *, equal_length: bool = False) -
     return Standings(scores_I=scores[scale](found.data))
 
 
-def _between(ballot: Ballot, rows: Sequence[_Row], unknown: int) -> SourceVotes:
+def _order(item: Item, answer: Answer) -> list[str]:
+    """The known sources, best first; empty where the answer is no order of them."""
+    if isinstance(answer, Pairwise):
+        ranks = (answer.strength, -answer.strength)
+    else:
+        ranks = answer.ranks if isinstance(answer, Ranked) else ()
+    ranked = [(rank, c.source) for rank, c in zip(ranks, item.candidates, strict=False) if c.source]
+    alone = all(len({row[part] for row in ranked}) == len(ranked) for part in (0, 1))
+    return [source for _, source in sorted(ranked)] if alone and len(ranked) > 1 else []
+
+
+def _between(
+    ballot: Ballot, rows: Sequence[_Row], unknown: int, orders: Iterable[Sequence[str]]
+) -> SourceVotes:
     assert ballot.votes is not None, "there are rows"
     sources = tuple(sorted({name for row in rows for name in (row.i, row.j)}))
     number = {name: n for n, name in enumerate(sources)}
@@ -137,8 +158,25 @@ def _between(ballot: Ballot, rows: Sequence[_Row], unknown: int) -> SourceVotes:
         longer_N=ballot.longer_I[votes.items_N[at_N]],
         items=len(sources),
     )
-    prompts_N = np.array([row.prompt for row in rows])
-    return SourceVotes(sources=sources, data=data, prompts_N=prompts_N, unknown=unknown)
+    return SourceVotes(
+        sources=sources,
+        data=data,
+        prompts_N=np.array([row.prompt for row in rows]),
+        unknown=unknown,
+        orders=tuple(tuple(number[name] for name in order) for order in orders if order),
+    )
+
+
+def _of_orders(found: SourceVotes) -> Standings:
+    if not found.orders:
+        raise ValueError(
+            "every answer ties some of its sources; expected orders, or another method"
+        )
+    warnings = [f"by the {len(found.orders)} answers that tie nothing"]
+    if len(np.unique(ranked_groups(found.orders, len(found.sources)))) > 1:
+        warnings.append("no answer links some groups of sources: scores of two tell nothing")
+    scores_I = plackett_luce(found.orders, len(found.sources))
+    return Standings(scores_I=elo_scale(scores_I), warnings=tuple(warnings))
 
 
 def _with_intervals(found: SourceVotes, equal_length: bool) -> Standings:

@@ -134,6 +134,12 @@ def label_ballot(
     return _ballot(items, judgments, lambda _: [()], said, labels=len(labels))
 
 
+def labels_given(items: Iterable[Item], judgments: Iterable[Judgment]) -> list[str]:
+    """The labels that a rater gave or the gold says, in alphabetical order."""
+    answers = [*(item.gold for item in items), *(judgment.answer for judgment in judgments)]
+    return sorted({answer.label for answer in answers if isinstance(answer, Labelled)})
+
+
 def said_of_pairs(answer: Answer) -> Iterator[Said]:
     """What a comparison or a ranking says of each pair, in the item's own numbers."""
     if isinstance(answer, Pairwise):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from plaudit.commands.feedback_consensus import consensus, raters
+from plaudit.commands.feedback_agreement import agreement
+from plaudit.commands.feedback_consensus import consensus
 from plaudit.commands.feedback_exchange import export_judgments, import_judgments
 from plaudit.commands.feedback_leaderboard import leaderboard
 from plaudit.commands.feedback_log import verify
+from plaudit.commands.feedback_raters import raters
 from plaudit.commands.feedback_simulate import PlanCommand, plan_labelling, simulate
 from plaudit.commands.people import erase, invite, token
 
@@ -21,6 +23,7 @@ app = typer.Typer(
 app.command("verify")(verify)
 app.command("import")(import_judgments)
 app.command("export")(export_judgments)
+app.command("agreement")(agreement)
 app.command("consensus")(consensus)
 app.command("raters")(raters)
 app.command("leaderboard")(leaderboard)

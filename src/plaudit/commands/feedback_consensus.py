@@ -1,7 +1,8 @@
-"""``plaudit feedback consensus`` and ``raters``: what a log says, as tables."""
+"""``plaudit feedback consensus``: what a log says of each pair, step and item, as tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,61 +10,78 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from plaudit.aggregation import PairConsensus, RaterCard
-    from plaudit.statistics import Interval
+    from plaudit.aggregation import LabelConsensus, Method, PairConsensus
+    from plaudit.aggregation.logs import Standing
 
 Log = Annotated[str, typer.Argument(help="A log (.db), or the artifact of import_judgments.")]
 Project = Annotated[str, typer.Option(help="Which project, where the log holds several.")]
 Question = Annotated[str, typer.Option(help="Which of its questions; all where not said.")]
 Rows = Annotated[int, typer.Option(min=1, help="How many rows to show.")]
+METHODS = (
+    "auto, dawid_skene, one_coin, rater_model, glad, mace, weighted, majority or share; "
+    "docs/collect/targets.md says which for what."
+)
 
 
 def consensus(
     log: Log,
     project: Project = "",
     question: Question = "",
-    method: Annotated[
-        str, typer.Option(help="auto, dawid_skene, one_coin, rater_model, majority or share.")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help=METHODS)] = "auto",
     rows: Rows = 20,
 ) -> None:
-    """What the votes say of each pair, the most doubtful first."""
+    """What the votes say of each pair, step or labelled item, the most doubtful first."""
     from rich.console import Console
 
-    from plaudit.aggregation import counted, pair_ballot, pair_consensus
     from plaudit.aggregation.consensus import checked_method
     from plaudit.aggregation.logs import read_standing
 
     found = read_standing(log, project=project, question=question)
-    ballot = pair_ballot(found.items, counted(found.judgments))
-    if ballot.votes is None:
+    tables = dict(_tables(found, checked_method(method), rows))
+    if not tables:
         raise ValueError(
-            f"{log}: no comparisons or rankings in project {found.project}; expected some"
+            f"{log}: no comparisons, rankings, verdicts on steps or labels in project "
+            f"{found.project}; expected some"
         )
-    pairs = pair_consensus(ballot, checked_method(method))
     console = Console(markup=False)  # ids are data
-    judged = int((ballot.counts_I() > 0).sum())
-    console.print(
-        f"{found.project}: {len(ballot.votes)} votes of {len(ballot.raters)} raters on "
-        f"{judged} pairs, by {pairs.method}"
+    for heading, table in tables.items():
+        console.print(f"{found.project}: {heading}")
+        console.print(table)
+
+
+def _tables(found: Standing, method: Method, rows: int) -> Iterator[tuple[str, Table]]:
+    """By heading, for each kind of unit that has votes."""
+    from plaudit.aggregation import (
+        counted,
+        label_ballot,
+        label_consensus,
+        labels_given,
+        pair_ballot,
+        pair_consensus,
+        step_ballot,
     )
-    console.print(_pair_table(pairs, rows))
+
+    said = counted(found.judgments)
+    pairs, steps = pair_ballot(found.items, said), step_ballot(found.items, said)
+    if pairs.votes is not None:
+        by = pair_consensus(pairs, method)
+        yield _heading(by, "pairs"), _pair_table(by, rows)
+    if steps.votes is not None:
+        of_steps = label_consensus(steps, method)
+        yield _heading(of_steps, "steps"), _label_table(of_steps, ["wrong", "right"], rows)
+    labels = labels_given(found.items, said)
+    labelled = label_ballot(found.items, said, labels)
+    if labelled.votes is not None:
+        of_items = label_consensus(labelled, method)
+        yield _heading(of_items, "labelled items"), _label_table(of_items, labels, rows)
 
 
-def raters(log: Log, project: Project = "", question: Question = "", rows: Rows = 50) -> None:
-    """How each rater judges: agreement, gold, habits, and what the consensus makes of them."""
-    from rich.console import Console
-
-    from plaudit.aggregation import rater_cards
-    from plaudit.aggregation.logs import read_standing
-
-    found = read_standing(log, project=project, question=question)
-    cards = rater_cards(found.items, found.judgments)
-    console = Console(markup=False)  # ids are data
-    console.print(f"{found.project}: {len(cards)} raters, {len(found.judgments)} judgments")
-    console.print(_rater_table(cards[:rows]))
-    if len(cards) > rows:
-        console.print(f"and {len(cards) - rows} more, who judged less (--rows)")
+def _heading(by: PairConsensus | LabelConsensus, units: str) -> str:
+    votes = by.ballot.votes
+    assert votes is not None, "units without votes have no table"
+    judged = int((by.ballot.counts_I() > 0).sum())
+    raters = len(by.ballot.raters)
+    return f"{len(votes)} votes of {raters} raters on {judged} {units}, by {by.method}"
 
 
 def _pair_table(pairs: PairConsensus, rows: int) -> Table:
@@ -88,43 +106,21 @@ def _pair_table(pairs: PairConsensus, rows: int) -> Table:
     return table
 
 
-def _rater_table(cards: list[RaterCard]) -> Table:
-    """One row a rater, of the columns that say something of anybody."""
+def _label_table(found: LabelConsensus, labels: list[str], rows: int) -> Table:
+    import numpy as np
     from rich.table import Table
 
-    rows = [_rater_row(card) for card in cards]
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for name in rows[0] if rows else ():
-        if name == "rater" or any(row[name] for row in rows):
-            # Ids stay whole: erasing asks for them.
-            table.add_column(name, no_wrap=name == "rater", overflow="fold")
-    for row in rows:
-        table.add_row(*(row[str(column.header)] for column in table.columns))
+    from plaudit.statistics import UNKNOWN
+
+    ballot = found.ballot
+    table = Table("item", "step", "votes", "label", "probability", "", box=None)
+    votes_I, sure_I = ballot.counts_I(), found.posterior_IK.max(1)
+    in_doubt = np.argsort(sure_I, kind="stable")
+    for i in in_doubt[votes_I[in_doubt] > 0][:rows]:
+        unit = ballot.units[i]
+        known = "" if ballot.known_I[i] == UNKNOWN else "known"
+        table.add_row(
+            unit.item, ", ".join(map(str, unit.parts)), f"{votes_I[i]:.0f}",
+            labels[found.posterior_IK[i].argmax()], f"{sure_I[i]:.3f}", known,
+        )  # fmt: skip
     return table
-
-
-def _rater_row(card: RaterCard) -> dict[str, str]:
-    return {
-        "rater": card.rater.id,
-        "kind": card.rater.kind,
-        "n": str(card.judgments),
-        "skips": str(card.skips),
-        "seconds": _number(card.median_seconds, ".1f"),
-        "ties": _rate(card.ties),
-        "left": _rate(card.left),
-        "gold": _rate(card.gold),
-        "again": _rate(card.consistency),
-        "accuracy": _number(card.accuracy, ".2f"),
-        "longer": _number(card.towards_longer, "+.2f"),
-        "skill": _number(card.skill, ".2f"),
-        "left bias": _number(card.left_bias, "+.2f"),
-        "look at": ", ".join([*card.reasons, *(f"({note})" for note in card.notes)]),
-    }
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def _rate(rate: Interval | None) -> str:
-    return "" if rate is None else f"{rate.point:.2f} ({rate.low:.2f}-{rate.high:.2f})"

@@ -19,7 +19,8 @@ def leaderboard(
     project: Project = "",
     question: Question = "",
     method: Annotated[
-        str, typer.Option(help="bradley_terry, davidson, rao_kupper, thurstone or elo.")
+        str,
+        typer.Option(help="bradley_terry, plackett_luce, davidson, rao_kupper, thurstone or elo."),
     ] = "bradley_terry",
     equal_length: Annotated[
         bool, typer.Option("--equal-length", help="Scores as if responses were equally long.")

@@ -46,8 +46,9 @@ class ConsensusConfig(Config):
     """Which of its questions; all where empty."""
     method: Method = "auto"
     """dawid_skene (raters' habits as the pairs were shown), one_coin (an accuracy a rater),
-    rater_model (their sharpness and pulls to the left and to the longer), majority, share (of the
-    vote); auto goes by how many votes there are."""
+    rater_model (their sharpness and pulls to the left and to the longer), glad (ability, and how
+    easy a pair is), mace (they know or spam), weighted (the share of the vote by one_coin's
+    accuracies), majority, share (of the vote); auto goes by how many votes there are."""
     weighting: Weighting = "even"
     """How much a pair counts: even; information, what its votes could tell; certainty."""
     margins: bool = False

@@ -19,7 +19,13 @@ from plaudit.statistics.bradley_terry import (
 )
 from plaudit.statistics.calibration import brier, expected_calibration_error
 from plaudit.statistics.comparisons import Comparisons, comparisons
-from plaudit.statistics.dawid_skene import DawidSkene, OneCoin, dawid_skene, one_coin
+from plaudit.statistics.dawid_skene import (
+    DawidSkene,
+    OneCoin,
+    dawid_skene,
+    one_coin,
+    weighted_majority,
+)
 from plaudit.statistics.elo import elo, thurstone
 from plaudit.statistics.floors import (
     fit_bigram_bradley_terry,
@@ -131,6 +137,7 @@ __all__ = [
     "style_differences",
     "thurstone",
     "votes",
+    "weighted_majority",
     "wilson",
     "win_rate",
     "win_scores",

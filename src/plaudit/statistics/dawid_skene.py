@@ -10,7 +10,7 @@ Shapes: N votes, I items, W raters, K labels (true, then given).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from plaudit.statistics.expectation import MAX_ITERATIONS, iterate, label_prior
+from plaudit.statistics.majority import majority
 from plaudit.statistics.votes import Floats, Votes, sums
 
 ACCURACY_PRIOR = (4.0, 2.0)
@@ -97,6 +98,21 @@ def one_coin(
         iterations=found.iterations,
         converged=found.converged,
     )
+
+
+def weighted_majority(votes: Votes, gold_I: ArrayLike | None = None) -> OneCoin:
+    """``share_i(k) = sum_w v_w 1[l_iw = k] / sum_w v_w`` in place of the posterior of ``one_coin``.
+
+    ``v_w = max(0, log a_w (K - 1) / (1 - a_w))``, the log-odds of its accuracies: what a rater's
+    word weighs where all err evenly (Nitzan & Paroush 1982). A share, not a probability.
+
+    Raises:
+        ValueError: fewer than two labels.
+    """
+    found = one_coin(votes, gold_I)
+    odds_W = found.accuracy_W * (votes.labels - 1) / (1 - found.accuracy_W)
+    weighed = majority(votes, gold_I, np.maximum(np.log(odds_W), 0))
+    return replace(found, posterior_IK=weighed.posterior_IK)
 
 
 def dawid_skene(

@@ -33,6 +33,11 @@ class Glad:
     prior_K: Floats
     converged: bool
 
+    @property
+    def accuracy_W(self) -> Floats:
+        """The probability of the true label of an item of the usual (geometric mean) easiness."""
+        return expit(self.ability_W * np.exp(np.log(self.easiness_I).mean()))
+
 
 def glad(votes: Votes, gold_I: ArrayLike | None = None, *, max_iterations: int = 500) -> Glad:
     """``P(l_iw = truth) = sigma(alpha_w beta_i)``, errors spread evenly over the other labels.

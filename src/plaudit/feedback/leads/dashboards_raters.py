@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from scipy.special import bdtr
 
-from plaudit.feedback.leads.dashboards import Interval
+from plaudit.aggregation.agreement import Interval
 from plaudit.feedback.leads.dashboards_votes import latest_pairs
 from plaudit.statistics.intervals import wilson
 from plaudit.statistics.rater_signs import RaterSigns, flag_raters
