@@ -23,16 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.collect_append import append_for
 from benchmarks.collect_fill import BUSY, NEWCOMER, VOTES, fill
 from plaudit.feedback.assignment.giving import next_assignment
-from plaudit.store import (
-    Store,
-    most_disputed,
-    open_store,
-    patterns,
-    patterns_by_day,
-    rater_tallies,
-    schema,
-    verify,
-)
+from plaudit.feedback.leads.dashboards import agreement_board
+from plaudit.feedback.leads.dashboards_cost import cost_board
+from plaudit.feedback.leads.dashboards_raters import rater_board
+from plaudit.feedback.projects.project import project_of
+from plaudit.store import Store, catch_up, get_project, open_store, schema, verify
 from plaudit.store.declined import set_declined
 
 
@@ -58,23 +53,17 @@ def measure(store: Store, file: Path) -> dict[str, Any]:
     with store.writing() as connection:
         set_declined(connection, "p", NEWCOMER, ["s0", "s1", "s2"], 0.0)
     gives["next_newcomer_who_declines_ms"] = _in_ms(_gives(store, NEWCOMER))
-    reads: dict[str, Callable[[], Any]] = {
-        "raters": lambda: rater_tallies(store, "p"),
-        "patterns": lambda: patterns(store, "p", "overall"),
-        "patterns_of_stratum": lambda: patterns(store, "p", "overall", stratum="s1"),
-        "patterns_by_day": lambda: patterns_by_day(store, "p", "overall"),
-        "disputed": lambda: most_disputed(store, "p", limit=50),
-        "disputed_page_20": lambda: most_disputed(store, "p", limit=50, offset=950),
-    }
+    boards = _boards(store)
     dashboards = {
-        f"{name}_ms": _in_ms([_seconds(read) for _ in range(6)]) for name, read in reads.items()
+        f"{name}_ms": _in_ms([_seconds(board) for _ in range(6)]) for name, board in boards.items()
     }
     return {
         **gives,
         "append": [append_for(store, clients, seconds=3) for clients in (1, 32)],
-        "catch_up_after_appending_seconds": _seconds(lambda: rater_tallies(store, "p")),
+        "first_board_after_appending_seconds": _seconds(boards["agreement"]),
+        "catch_up_after_appending_seconds": _seconds(lambda: catch_up(store)),
         **dashboards,
-        "suspend_one_seconds": _suspend(store, "r007"),
+        **_suspend(store, "r007"),
         "verify_seconds": _seconds(lambda: _must_hold(store)),
         "database_gib": round(file.stat().st_size / 2**30, 2),
     }
@@ -93,13 +82,31 @@ def _gives(store: Store, rater: str) -> list[float]:
     return taken
 
 
-def _suspend(store: Store, rater: str) -> float:
-    """How long the first dashboard after it takes: all items that the rater voted on."""
+def _boards(store: Store) -> dict[str, Callable[[], Any]]:
+    """What leads look at."""
+    stored = get_project(store, "p")
+    assert stored is not None
+    project = project_of(stored.config)
+    return {
+        "agreement": lambda: agreement_board(store, project),
+        "raters": lambda: rater_board(store, "p"),
+        "cost": lambda: cost_board(store, project),
+    }
+
+
+def _suspend(store: Store, rater: str) -> dict[str, Any]:
+    """A suspension, which tallies follow on all items that the rater voted on: how long the boards
+    after it take, and how long it is until they lack nothing."""
     table = schema.member
     with store.writing() as connection:
         of_rater = table.c.rater == rater
         connection.execute(table.update().where(of_rater).values(suspended_at=1.0))
-    return _seconds(lambda: patterns(store, "p", "overall"))
+    boards = [_seconds(_boards(store)["agreement"]) for _ in range(3)]
+    rest = _seconds(lambda: catch_up(store))
+    return {
+        "board_after_suspension_seconds": max(boards),
+        "until_suspension_is_counted_seconds": round(sum(boards) + rest, 2),
+    }
 
 
 def _must_hold(store: Store) -> None:

@@ -24,6 +24,7 @@ from tests.lead_app import CONFIG, World, made_world
 from tests.lead_votes import RATERS, filled, names_of, one_vote, pair
 
 P = "/api/projects/coffee"
+NO_BOARDS = {"boards": [], "is_whole": True}
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_cost_and_pace(found) -> None:
 def test_the_other_project_s_votes_are_not_counted(found) -> None:
     world, _ = found
     outsider = world.api("outsider")
-    assert outsider.get("/api/projects/tea/agreement").json() == {"boards": []}
+    assert outsider.get("/api/projects/tea/agreement").json() == NO_BOARDS
     cost = outsider.get("/api/projects/tea/cost").json()
     assert cost["votes"] == cost["votes_left"] == cost["days_left"] == 0
     assert sum(day["records"] for day in cost["by_day"]) == 0
@@ -173,6 +174,25 @@ def test_a_board_is_made_once_until_something_changes(found, monkeypatch) -> Non
     people.rename(world.store, ids["Ann"], "Ann")
 
 
+def test_a_board_that_is_behind_says_so_and_is_not_kept(tmp_path, monkeypatch) -> None:
+    with made_world(tmp_path) as world:
+        world.app.state.writer.close()  # which would bring the tallies up to date
+        item = pair(1)
+        add_items(world.store, "coffee", [item], 2)
+        for rater in ("lead", "rater"):
+            one_vote(world.store, item, "coffee", world.ids[rater], 1)
+        names = ("agreement", "raters", "cost", "items")
+        with monkeypatch.context() as hurried:
+            for module in ("dashboards", "dashboards_raters", "dashboards_cost", "item_routes"):
+                hurried.setattr(f"plaudit.feedback.leads.{module}.PATIENCE_SECONDS", 0.0)
+            behind = {name: board(world, name) for name in names}
+        assert {found["is_whole"] for found in behind.values()} == {False}
+        assert not any(row["judgments"] for row in behind["raters"]["raters"])
+        time.sleep(1.0)  # ten times what any of them took to make
+        assert [board(world, name)["is_whole"] for name in names] == [True] * 4
+        assert sum(row["judgments"] for row in board(world, "raters")["raters"]) == 2
+
+
 @pytest.mark.parametrize(
     ("counts", "why"),
     [([[1, 0], [0, 1]], "Nothing has two votes"), ([[2, 0]] * 5, "Fewer than 10"),
@@ -186,7 +206,7 @@ def test_where_there_is_no_alpha_it_says_why(counts, why: str) -> None:
 
 def test_empty_projects_have_boards(tmp_path) -> None:
     with made_world(tmp_path) as world:
-        assert board(world, "agreement") == {"boards": []}
+        assert board(world, "agreement") == NO_BOARDS
         assert board(world, "cost")["votes"] == 0
         assert {row["judgments"] for row in board(world, "raters")["raters"]} == {0}
 

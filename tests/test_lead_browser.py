@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from plaudit.store import add_items, events, get_item, people, put_guideline, put_project, standing
 from plaudit.store.tokens import hash_of
@@ -75,6 +75,23 @@ def shown(page: Page) -> None:
 def go(page: Page, url: str, view: str) -> None:
     page.goto(f"{url}/lead/coffee#{view}")
     shown(page)
+
+
+def test_figures_that_lack_votes_say_so(page: Page, url: str) -> None:
+    for view in ("agreement", "raters", "items"):
+        asked = f"**/api/projects/coffee/{view}*"
+        page.route(asked, _behind)
+        go(page, url, "people")
+        go(page, url, view)
+        expect(page.get_by_text("Votes are still being counted")).to_be_visible()
+        page.unroute(asked)
+        page.get_by_role("button", name="Look again").click()
+        expect(page.get_by_text("Votes are still being counted")).to_be_hidden()
+
+
+def _behind(route: Route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, json=answer.json() | {"is_whole": False})
 
 
 def test_no_stored_script_runs_and_nothing_is_cut_off(page: Page, url: str, world: World) -> None:

@@ -15,6 +15,7 @@ from plaudit.store import (
     Store,
     Writer,
     append,
+    catch_up,
     open_store,
     opening,
     rater_tallies,
@@ -72,6 +73,7 @@ def test_the_address_says_which_driver(new_postgres: Callable[[], str], driver: 
         ]  # fmt: skip
         with pytest.raises(ValueError, match="another body"):
             writer.submit(a_judgment("a", rationale="other")).result(5)
+    catch_up(store)
     assert [tally.counts["judgments"] for tally in rater_tallies(store, "p")] == [2]
     assert verify(store).faults == ()
     store.close()

@@ -41,6 +41,8 @@ from plaudit.store import (
     standing,
 )
 from plaudit.store.migrations import MIGRATIONS
+from plaudit.store.tallies import catching_up
+from plaudit.store.turns import alone
 from plaudit.store.votes import is_right
 from tests.voting import NOON, a_judgment, an_item
 
@@ -72,7 +74,7 @@ def test_a_few_votes_by_hand(project: Store) -> None:
         a_judgment("g", rater="r3", item="i2", answer=Skipped(reason="unclear")),
     ]
     append(project, votes)
-    found = {tally.rater: tally for tally in rater_tallies(project, "p", "overall")}
+    found = {tally.rater: tally for tally in rater_tallies(_whole(project), "p", "overall")}
     assert found["r1"].counts == {
         "judgments": 3, "left": 2, "right": 1, "longer": 1, "shorter": 2, "gold_asked": 1,
         "gold_right": 1, "timed": 3, "milliseconds": 8000, "compared": 3, "agreed": 1,
@@ -86,10 +88,10 @@ def test_a_few_votes_by_hand(project: Store) -> None:
     assert found["r3"].counts == {
         "judgments": 1, "both_bad": 1, "skips": 1, "timed": 2, "milliseconds": 4000, "compared": 2,
     }  # fmt: skip
-    assert _labels(patterns(project, "p", "overall")) == [
+    assert _labels(patterns(_whole(project), "p", "overall")) == [
         '{"-1":1,"3":1,"bad":1}', '{"1":1,"3":1}',
     ]  # fmt: skip
-    disputed = most_disputed(project, "p", limit=2)
+    disputed = most_disputed(_whole(project), "p", limit=2)
     assert [(entry.item.id, entry.disagreement) for entry in disputed] == [("i1", 1.0)]
 
 
@@ -99,13 +101,13 @@ def test_patterns_are_by_criterion_stratum_panel_and_day(project: Store) -> None
     machine = a_judgment("d").model_copy(update={"rater": Rater(id="j", kind="judge")})
     append(project, [a_judgment("a", criteria=marks), a_judgment("b", "i2", criteria=marks)])
     append(project, [a_judgment("c", "i2", "r2", submitted_at=late, criteria=more), machine])
-    assert _labels(patterns(project, "p", "overall", criterion="helpful")) == [
+    assert _labels(patterns(_whole(project), "p", "overall", criterion="helpful")) == [
         '{"2":1}', '{"2":2}', '{"4":1,"5":1}', '{"4":1}',
     ]  # fmt: skip
-    assert _labels(patterns(project, "p", "overall", stratum="a")) == ['{"-1":2}']
-    assert _labels(patterns(project, "p", "overall", panel="machines")) == ['{"-1":1}']
-    assert _labels(patterns(project, "p", "overall", days=(DAY, DAY + 1))) == ['{"-1":1}']
-    days = patterns_by_day(project, "p", "overall")
+    assert _labels(patterns(_whole(project), "p", "overall", stratum="a")) == ['{"-1":2}']
+    assert _labels(patterns(_whole(project), "p", "overall", panel="machines")) == ['{"-1":1}']
+    assert _labels(patterns(_whole(project), "p", "overall", days=(DAY, DAY + 1))) == ['{"-1":1}']
+    days = patterns_by_day(_whole(project), "p", "overall")
     assert {day: _labels(found) for day, found in days.items()} == {
         DAY: ['{"-1":1}'], DAY + 2: ['{"-1":2}'],
     }  # fmt: skip
@@ -115,9 +117,14 @@ def test_who_settles_an_item_is_compared_with_nobody(project: Store) -> None:
     """The adjudicator has seen the others' votes."""
     settled = a_judgment("b", rater="r2", answer=Pairwise(strength=2), flags=(ADJUDICATED,))
     append(project, [a_judgment("a"), settled])
-    found = {tally.rater: tally.counts for tally in rater_tallies(project, "p", "overall")}
+    found = {tally.rater: tally.counts for tally in rater_tallies(_whole(project), "p", "overall")}
     assert "compared" not in found["r1"] and "compared" not in found["r2"]
-    assert _labels(patterns(project, "p", "overall")) == ['{"-1":1}']
+    assert _labels(patterns(_whole(project), "p", "overall")) == ['{"-1":1}']
+
+
+def _whole(store: Store) -> Store:
+    assert catch_up(store)
+    return store
 
 
 def _labels(found: Iterable[Pattern]) -> list[str]:
@@ -145,7 +152,7 @@ def test_who_is_erased_is_counted_no_more(project: Store) -> None:
     kept = _dump(project)
     rebuild_tallies(project)
     assert _dump(project) == kept
-    assert {tally.rater for tally in rater_tallies(project, "p")} == {"r2"}
+    assert {tally.rater for tally in rater_tallies(_whole(project), "p")} == {"r2"}
 
 
 def test_tallies_are_folded_in_many_pieces(project: Store, monkeypatch) -> None:
@@ -153,6 +160,84 @@ def test_tallies_are_folded_in_many_pieces(project: Store, monkeypatch) -> None:
     for step in _history(project, random.Random(5)):
         append(project, step.judgments)
     assert _tallied(project) == _counted(project, set())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_suspension_may_be_followed_in_pieces_and_taken_back(
+    project: Store, seed: int, monkeypatch
+) -> None:
+    """Some items at a time, with votes coming and raters suspended and back in between."""
+    draw, halfway = random.Random(seed), 0
+    for step in _history(project, draw):
+        append(project, step.judgments)
+        _suspend(project, step.suspended)
+        for _ in range(draw.randrange(12)):
+            with project.appending() as connection:
+                alone(catching_up(connection, 3, 2))
+        halfway += any(reached is not None for reached in _reached(project))
+    assert halfway > 1
+    monkeypatch.setattr("plaudit.store.tallies._ITEMS_AT_ONCE", 4)
+    assert _tallied(project) == _counted(project, step.suspended)
+    assert _reached(project) == [None] * len(step.suspended)
+    kept = _dump(project)
+    rebuild_tallies(project)
+    assert _dump(project) == kept
+
+
+def test_no_large_table_is_read_from_end_to_end(project: Store) -> None:
+    """At size each of these would keep who records waiting for seconds."""
+    if project.engine.dialect.name != "sqlite":
+        pytest.skip("its planner reads small tables whole")
+    append(project, [a_judgment(f"{r}{n}", f"i{n}", r) for r in ("r1", "r2") for n in range(1, 9)])
+    catch_up(project)
+    append(project, [a_judgment("new", "i3", "r1", supersedes="r13")])
+    _suspend(project, {"r1"})
+    asked: list[str] = []
+    with project.appending() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(asked.append)
+        alone(catching_up(connection, 9, 9))
+        driver.set_trace_callback(None)
+        plans = {
+            str(row[3])
+            for statement in asked
+            if statement.startswith(("SELECT", "UPDATE", "DELETE"))
+            for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")
+        }
+    assert any("vote_of_item" in plan for plan in plans)
+    assert not [plan for plan in plans if plan.split()[:2] in SCANS], plans
+
+
+SCANS = [["SCAN", table] for table in ("vote", "item", "judgment")]
+
+
+def test_who_has_no_time_is_told_that_something_is_left(project: Store) -> None:
+    append(project, [a_judgment("a"), a_judgment("b", rater="r2")])
+    assert not catch_up(project, most_seconds=0)
+    assert not rater_tallies(project, "p")
+    assert catch_up(project, most_seconds=10) and catch_up(project, most_seconds=0)
+    assert len(rater_tallies(project, "p")) == 2
+
+
+def _reached(store: Store) -> list[str | None]:
+    with store.reading() as connection:
+        return [*connection.execute(select(schema.tally_suspended.c.reached)).scalars()]
+
+
+def test_whom_an_older_store_left_out_is_left_out_everywhere(project: Store, store_url) -> None:
+    append(project, [a_judgment(f"{r}{n}", f"i{n}", r) for r in ("r1", "r2") for n in range(1, 9)])
+    _suspend(project, {"r1"})
+    catch_up(project)
+    kept = _dump(project)
+    with project.writing() as connection:
+        connection.execute(text("ALTER TABLE tally_suspended DROP COLUMN reached"))
+        connection.execute(text("UPDATE schema_version SET version = 6"))
+    project.close()
+    again = open_store(store_url)
+    catch_up(again)
+    assert _reached(again) == [None] and _dump(again) == kept
+    again.close()
 
 
 def test_an_older_store_gets_its_tallies(store_url: str) -> None:
@@ -166,7 +251,7 @@ def test_an_older_store_gets_its_tallies(store_url: str) -> None:
         connection.execute(text("UPDATE schema_version SET version = 1"))
     store.close()
     again = open_store(store_url)
-    assert [tally.counts["agreed"] for tally in rater_tallies(again, "p")] == [1, 1]
+    assert [tally.counts["agreed"] for tally in rater_tallies(_whole(again), "p")] == [1, 1]
     with again.reading() as connection:
         version = connection.execute(select(schema.schema_version.c.version)).scalar()
     assert version == schema.VERSION == max(MIGRATIONS)
@@ -177,7 +262,7 @@ def test_the_median_time_is_within_a_tenth(project: Store) -> None:
     draw = random.Random(2)
     times = sorted(draw.lognormvariate(3, 1) for _ in range(401))
     append(project, [a_judgment(f"j{n}", f"i{n}", active_seconds=t) for n, t in enumerate(times)])
-    tally = rater_tallies(project, "p")[0]
+    tally = rater_tallies(_whole(project), "p")[0]
     for share in (0.1, 0.5, 0.9):
         assert tally.seconds_quantile(share) == pytest.approx(times[int(400 * share)], rel=0.1)
 
@@ -249,12 +334,14 @@ def _suspend(store: Store, raters: set[str]) -> None:
 def _tallied(store: Store):
     raters = {
         tally.rater: {key: tally.counts.get(key, 0) for key in _COUNTED}
-        for tally in rater_tallies(store, "p", "overall")
+        for tally in rater_tallies(_whole(store), "p", "overall")
     }
     found = Counter()
-    for day, days in patterns_by_day(store, "p", "overall").items():
+    for day, days in patterns_by_day(_whole(store), "p", "overall").items():
         found |= {(day, tuple(sorted(p.labels.items()))): p.units for p in days}
-    disputed = {entry.item.id: entry.disagreement for entry in most_disputed(store, "p", 99)}
+    disputed = {
+        entry.item.id: entry.disagreement for entry in most_disputed(_whole(store), "p", 99)
+    }
     return raters, found, disputed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, Index, inspect, select
 
 from plaudit.store import schema
 
@@ -25,8 +25,12 @@ def _add_tallies(connection: Connection) -> None:
 
 
 def _index_open_leases_alone(connection: Connection) -> None:
-    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {schema.LEASES.name}")
-    schema.LEASES.create(connection)
+    _make_anew(connection, schema.LEASES)
+
+
+def _make_anew(connection: Connection, index: Index) -> None:
+    connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index.name}")
+    index.create(connection)
 
 
 def _leave_out_suspended(connection: Connection) -> None:
@@ -50,12 +54,21 @@ def _add_declined(connection: Connection) -> None:
     schema.declined.create(connection, checkfirst=True)
 
 
+def _say_how_far_suspensions_are_followed(connection: Connection) -> None:
+    """Whoever was left out is so everywhere."""
+    there = {column["name"] for column in inspect(connection).get_columns("tally_suspended")}
+    if "reached" not in there:  # the tables of version 2 are made as they are now
+        connection.exec_driver_sql("ALTER TABLE tally_suspended ADD COLUMN reached VARCHAR")
+    _make_anew(connection, schema.VOTES_OF_RATER)
+
+
 MIGRATIONS: dict[int, Migration] = {
     2: _add_tallies,
     3: _index_open_leases_alone,
     4: _leave_out_suspended,
     5: _index_open_leases_alone,  # by item
     6: _add_declined,
+    7: _say_how_far_suspensions_are_followed,
 }
 """By the version they lead to; a new store is made at the newest, without them."""
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 6
+VERSION = 7
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -219,15 +219,14 @@ vote = Table(
     Column("facts", Text, nullable=False),
 )
 Index("vote_of_item", vote.c.project, vote.c.item)
-Index("vote_of_rater", vote.c.rater, vote.c.project)
+VOTES_OF_RATER = Index("vote_of_rater", vote.c.rater, vote.c.project, vote.c.item)
 
 tally_suspended = Table(
     "tally_suspended",
     METADATA,
     Column("project", String, primary_key=True),
-    Column(
-        "rater", String, primary_key=True
-    ),  # counts as nobody's peer, in the tallies as they are
+    Column("rater", String, primary_key=True),  # nobody's peer, in the tallies as they are
+    Column("reached", String),  # on items up to this one, in the order of bytes; all where null
 )
 
 rater_tally = Table(

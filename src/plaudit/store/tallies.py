@@ -1,11 +1,13 @@
 """Tallies for dashboards, brought up to date with the log before they are read.
 
-They follow the log by its seq and the suspensions by who was suspended when they were last brought
-up to date, so that recording a judgment waits for none of this, and a fault here loses nothing.
+They follow the log by its seq and the suspensions by whom they leave out (``tally_suspensions``),
+so that recording a judgment waits for none of this, and a fault here loses nothing.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,28 +21,35 @@ from plaudit.store.opening import Store
 from plaudit.store.prepared import AnyRow
 from plaudit.store.tally_rows import (
     TABLES,
-    Place,
-    Suspended,
     Votes,
     add_difference,
-    by_project,
     delete_votes,
     folded_seq,
-    folded_suspensions,
     insert_votes,
     items_at,
-    places_of,
     seqs_of,
     set_disagreement,
     set_folded_seq,
-    suspensions,
     to_fold,
     votes_at,
+)
+from plaudit.store.tally_suspensions import (
+    LeftOut,
+    Members,
+    Place,
+    asked_left_out,
+    asked_suspended,
+    left_out,
+    next_turn,
+    put,
+    suspended,
 )
 from plaudit.store.turns import Turns, alone
 from plaudit.store.votes import Cell, Vote, contribution, differing, vote_of, written
 
 _AT_ONCE = 1000
+_ITEMS_AT_ONCE = 200
+"""Of suspensions: all votes on each are read and counted twice, while who records waits."""
 _MADE_FROM_THE_LOG = (
     schema.vote, schema.tally_mark, schema.tally_suspended, *TABLES.values(),
 )  # fmt: skip
@@ -54,33 +63,42 @@ class _Change:
     leave: Collection[int]
 
 
-def catch_up(store: Store) -> None:
-    """Fold what was recorded, suspended or resumed since the last time."""
+def catch_up(store: Store, most_seconds: float = math.inf) -> bool:
+    """Fold what was recorded, suspended or resumed since the last time.
+
+    Args:
+        most_seconds: after about so long the rest is left for the next time.
+
+    Returns:
+        whether nothing is left.
+    """
     if _is_up_to_date(store):
-        return
-    while True:
+        return True
+    ends = time.monotonic() + most_seconds
+    is_more = True
+    while is_more and time.monotonic() < ends:
         with store.appending() as connection:  # else it could wait for who waits for it
-            if alone(catching_up(connection, _AT_ONCE)) < _AT_ONCE:
-                return
+            is_more = alone(catching_up(connection, _AT_ONCE, _ITEMS_AT_ONCE))
+    return not is_more
 
 
-def catching_up(connection: Connection, most: int) -> Turns[int]:
-    """``catch_up`` within a transaction that may append to the log, by so many judgments at most;
-    returns how many there were."""
-    suspensions_now, found = suspensions(connection), to_fold(connection, most)
-    folded = folded_suspensions(connection)
+def catching_up(connection: Connection, judgments: int, items: int) -> Turns[bool]:
+    """``catch_up`` within a transaction that may append to the log, by so many judgments, and items
+    of suspensions, at most; returns whether there may be more."""
+    now, found = asked_suspended(connection), to_fold(connection, judgments)
+    asked = asked_left_out(connection)
     yield
-    then, now = by_project(folded), by_project(suspensions_now)
-    _follow_suspensions(connection, then, now)
-    return (yield from _folding(connection, found.all(), now))
+    out, turned = _follow_suspensions(connection, left_out(asked), suspended(now), items)
+    folded = yield from _folding(connection, found.all(), out)
+    return turned == items or folded == judgments
 
 
 def _is_up_to_date(store: Store) -> bool:
     """Told without waiting for who writes."""
     with store.reading() as connection:
         is_folded = chain_head(connection).seq == folded_seq(connection)
-        then, now = folded_suspensions(connection), suspensions(connection)
-        return is_folded and by_project(then) == by_project(now)
+        out, now = asked_left_out(connection), asked_suspended(connection)
+        return is_folded and left_out(out).is_all_of(suspended(now))
 
 
 def rebuild_tallies(store: Store) -> None:
@@ -94,13 +112,13 @@ def rebuild_tallies(store: Store) -> None:
 
 def fold(connection: Connection) -> int:
     """Fold the next judgments of the log, a thousand at most; returns how many there were."""
-    suspended = by_project(folded_suspensions(connection))
-    return alone(_folding(connection, to_fold(connection, _AT_ONCE).all(), suspended))
+    out = left_out(asked_left_out(connection))
+    return alone(_folding(connection, to_fold(connection, _AT_ONCE).all(), out))
 
 
-def _folding(connection: Connection, rows: Sequence[AnyRow], suspended: Suspended) -> Turns[int]:
+def _folding(connection: Connection, rows: Sequence[AnyRow], out: LeftOut) -> Turns[int]:
     if rows:
-        yield from _taking(connection, rows, suspended)
+        yield from _taking(connection, rows, out)
         set_folded_seq(connection, rows[-1].seq)
     return len(rows)
 
@@ -113,10 +131,10 @@ def forget(connection: Connection, rater: str) -> None:
     ).all()
     change = _Change({}, [row.seq for row in rows])
     before = votes_at(connection, {(row.project, row.item) for row in rows}).votes()
-    _apply(connection, change, before, by_project(folded_suspensions(connection)))
+    _apply(connection, change, before, left_out(asked_left_out(connection)))
 
 
-def _taking(connection: Connection, rows: Sequence[AnyRow], suspended: Suspended) -> Turns[None]:
+def _taking(connection: Connection, rows: Sequence[AnyRow], out: LeftOut) -> Turns[None]:
     judgments = [(row.seq, Judgment.model_validate_json(row.body)) for row in rows if row.body]
     places = {(judgment.project, judgment.item) for _, judgment in judgments}
     before, items_here = votes_at(connection, places), items_at(connection, places)
@@ -131,17 +149,17 @@ def _taking(connection: Connection, rows: Sequence[AnyRow], suspended: Suspended
     }
     leave = {row.seq for row in gone.all()}
     change = _Change({seq: come[seq] for seq in come if seq not in leave}, leave)
-    _apply(connection, change, before.votes(), suspended)
+    _apply(connection, change, before.votes(), out)
 
 
-def _apply(connection: Connection, change: _Change, before: Votes, suspended: Suspended) -> None:
+def _apply(connection: Connection, change: _Change, before: Votes, out: LeftOut) -> None:
     after = {place: dict(votes) for place, votes in before.items()}
     for votes in after.values():
         for seq in change.leave:
             votes.pop(seq, None)
     for seq, (place, vote) in change.come.items():
         after.setdefault(place, {})[seq] = vote
-    _recount(connection, before, after, suspended, suspended)
+    _recount(connection, before, after, out, out)
     delete_votes(connection, change.leave)
     come = [
         {"seq": seq, "project": place[0], "item": place[1], "rater": v.rater, "facts": written(v)}
@@ -151,14 +169,14 @@ def _apply(connection: Connection, change: _Change, before: Votes, suspended: Su
 
 
 def _recount(
-    connection: Connection, before: Votes, after: Votes, then: Suspended, now: Suspended
+    connection: Connection, before: Votes, after: Votes, then: LeftOut, now: LeftOut
 ) -> None:
     """Move the tallies from the votes and suspensions before to those after."""
     difference: dict[tuple[str, Cell], int] = Counter()
     shares = {}
     for place in {**before, **after}:
         old, new = ([*votes.get(place, {}).values()] for votes in (before, after))
-        were, are = then.get(place[0], set()), now.get(place[0], set())
+        were, are = then.on(place), now.on(place)
         for cell, many in contribution(new, are).items():
             difference[place[0], cell] += many
         for cell, many in contribution(old, were).items():
@@ -168,15 +186,14 @@ def _recount(
     set_disagreement(connection, shares)
 
 
-def _follow_suspensions(connection: Connection, then: Suspended, now: Suspended) -> None:
-    folded = schema.tally_suspended
-    for project in {*then, *now}:
-        were, are = then.get(project, set()), now.get(project, set())
-        if were == are:
-            continue
-        votes = votes_at(connection, places_of(connection, project, were ^ are)).votes()
-        _recount(connection, votes, votes, {project: were}, {project: are})
-        connection.execute(folded.delete().where(folded.c.project == project))
-        if are:
-            rows = [{"project": project, "rater": rater} for rater in sorted(are)]
-            connection.execute(folded.insert(), rows)
+def _follow_suspensions(
+    connection: Connection, out: LeftOut, now: Members, most: int
+) -> tuple[LeftOut, int]:
+    """Whom the tallies leave out then, and how many items that took."""
+    turned = 0
+    while turned < most and (turn := next_turn(connection, out, now, most - turned)) is not None:
+        votes = votes_at(connection, turn.places).votes()
+        _recount(connection, votes, votes, out, out.after(turn))
+        put(connection, turn)
+        out, turned = out.after(turn), turned + len(turn.places)
+    return out, turned

@@ -1,4 +1,4 @@
-"""What dashboards ask of the tallies; each question first brings them up to date."""
+"""What dashboards ask of the tallies, as far as ``catch_up`` has brought them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 from plaudit.store import schema
 from plaudit.store.items import StoredItem, stored_item
 from plaudit.store.opening import Store
-from plaudit.store.tallies import catch_up
 from plaudit.store.votes import BINS_PER_OCTAVE
 
 
@@ -50,7 +49,6 @@ def rater_tallies(
     store: Store, project: str, question: str | None = None
 ) -> tuple[RaterTally, ...]:
     """Of every rater and question; suspended raters have theirs too, but are nobody's peers."""
-    catch_up(store)
     table = schema.rater_tally
     query = select(table).where(table.c.project == project, table.c.many != 0)
     if question is not None:
@@ -87,7 +85,6 @@ def patterns(
         stratum: only items of it.
         days: only units whose last vote fell on these days since 1970, the last one included.
     """
-    catch_up(store)
     table = schema.pattern_tally
     query = select(table.c.pattern, func.sum(table.c.units).label("units")).where(
         table.c.project == project,
@@ -110,7 +107,6 @@ def patterns_by_day(
     store: Store, project: str, question: str, *, criterion: str = "", panel: str = "people"
 ) -> dict[int, tuple[Pattern, ...]]:
     """The same for each day since 1970 on which a unit had its last vote."""
-    catch_up(store)
     table = schema.pattern_tally
     query = select(table.c.day, table.c.pattern, func.sum(table.c.units).label("units")).where(
         table.c.project == project,
@@ -132,7 +128,6 @@ def most_disputed(
     store: Store, project: str, limit: int, offset: int = 0
 ) -> tuple[StoredItem, ...]:
     """Items whose votes differ, those first whose votes differ most."""
-    catch_up(store)
     table = schema.item
     query = select(table).where(table.c.project == project, table.c.disagreement > 0)
     ordered = query.order_by(table.c.disagreement.desc(), table.c.number)

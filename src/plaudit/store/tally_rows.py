@@ -17,16 +17,11 @@ from plaudit.judgments import Item
 from plaudit.store import schema
 from plaudit.store.items import item_of
 from plaudit.store.prepared import Asked, Prepared
+from plaudit.store.tally_suspensions import Place
 from plaudit.store.votes import Cell, PatternCell, RaterCell, Vote, read_vote
-
-Place = tuple[str, str]
-"""Project and item."""
 
 Votes = Mapping[Place, Mapping[int, Vote]]
 """By item, and by seq."""
-
-Suspended = Mapping[str, set[str]]
-"""Raters, by project."""
 
 TABLES: dict[type[Cell], Table] = {
     RaterCell: schema.rater_tally,
@@ -37,9 +32,12 @@ _MARK = "votes"
 
 
 class _Among(FunctionElement[bool]):
-    """Whether a text is among those of a JSON array: one statement, however many there are."""
+    """Whether a text is among those of a JSON array: one statement, however many there are.
 
-    type = sa.Boolean()
+    Its type is left open: of a Boolean SQLAlchemy would ask SQLite whether it ``= 1``, for which no
+    index is of use.
+    """
+
     inherit_cache = True
 
 
@@ -127,38 +125,6 @@ def _put(
         connection.exec_driver_sql(into, [*rows])
     elif rows:
         _ALL_OF[table].ask(connection, sent=json.dumps(rows))
-
-
-_FOLDED_SUSPENSIONS = Prepared(select(schema.tally_suspended))
-_SUSPENSIONS = Prepared(
-    select(schema.member.c.project, schema.member.c.rater).where(
-        schema.member.c.suspended_at.is_not(None)
-    )
-)
-
-
-def folded_suspensions(connection: Connection) -> Asked:
-    """As the tallies have them: rows for ``by_project``."""
-    return _FOLDED_SUSPENSIONS.ask(connection)
-
-
-def suspensions(connection: Connection) -> Asked:
-    """As they are: rows for ``by_project``."""
-    return _SUSPENSIONS.ask(connection)
-
-
-def by_project(asked: Asked) -> dict[str, set[str]]:
-    """Who is suspended."""
-    found: dict[str, set[str]] = {}
-    for row in asked.all():
-        found.setdefault(row.project, set()).add(row.rater)
-    return found
-
-
-def places_of(connection: Connection, project: str, raters: Iterable[str]) -> set[Place]:
-    table = schema.vote
-    query = select(table.c.item).where(table.c.project == project, table.c.rater.in_([*raters]))
-    return {(project, item) for item in connection.execute(query.distinct()).scalars()}
 
 
 _VOTES = Prepared(

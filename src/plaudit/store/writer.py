@@ -36,6 +36,8 @@ _MOST_AT_ONCE = 500
 _PATIENCE_SECONDS = 10.0
 _SECONDS_BETWEEN_TALLIES = 0.25
 _MOST_TALLIED_AT_ONCE = 200
+_MOST_ITEMS_AT_ONCE = 50
+_MOST_SECONDS_OF_TALLIES = 0.1
 _GATHERING_SECONDS = 0.005
 
 _SAVEPOINT, _UNDO, _RELEASE = (
@@ -161,7 +163,8 @@ class Writer:
 
 def _settle_and_tally(store: Store, jobs: list[_Job]) -> None:
     """With what was recorded before, so that the database is waited for once."""
-    tallied = _Job(lambda log: catching_up(log.connection, _MOST_TALLIED_AT_ONCE), Future())
+    most = (_MOST_TALLIED_AT_ONCE, _MOST_ITEMS_AT_ONCE)
+    tallied = _Job(lambda log: catching_up(log.connection, *most), Future())
     _settle(store, [*jobs, tallied])
     with _told():
         tallied.future.result()
@@ -169,7 +172,7 @@ def _settle_and_tally(store: Store, jobs: list[_Job]) -> None:
 
 def _tally(store: Store, _: list[_Job]) -> None:
     with _told():
-        catch_up(store)
+        catch_up(store, _MOST_SECONDS_OF_TALLIES)
 
 
 @contextmanager

@@ -64,7 +64,8 @@ class _Made:
 
     def serves(self, stamp: Stamp, now: float) -> bool:
         is_fresh = now - self.at < KEPT_TIMES * self.seconds
-        return self.stamp.rest == stamp.rest and (is_fresh or self.stamp.last_seq == stamp.last_seq)
+        is_last = self.board.is_whole and self.stamp.last_seq == stamp.last_seq
+        return self.stamp.rest == stamp.rest and (is_fresh or is_last)
 
 
 @router.get("/agreement", responses=refusals(400, 401, 403, 404, 429))

@@ -33,6 +33,8 @@ from plaudit.store.schema import pattern_tally
 from plaudit.store.tallies import catch_up
 
 DAY_SECONDS = 86400
+PATIENCE_SECONDS = 0.5
+"""For which a board waits for tallies; the writer brings them up to date meanwhile."""
 MOST_PARTS = 12
 RESAMPLES, RESAMPLES_OF_PARTS = 1000, 200
 
@@ -63,6 +65,8 @@ class AgreementBoard(BaseModel):
     """Agreement of people in a project; what suspended raters said is left out."""
 
     boards: list[Board]
+    is_whole: bool
+    """False while votes, or items of a suspension, are still being counted."""
 
 
 class _Scale(NamedTuple):
@@ -74,11 +78,11 @@ class _Scale(NamedTuple):
 
 
 def agreement_board(store: Store, project: Project) -> AgreementBoard:
-    """The board of a project, up to its last judgment."""
-    catch_up(store)
+    """The board of a project, up to its last judgment if that is soon done."""
+    is_whole = catch_up(store, PATIENCE_SECONDS)
     rows = _rows(store, project.id)
     boards = [_board(scale, found) for scale in _scales(project) if (found := _of(scale, rows))]
-    return AgreementBoard(boards=boards)
+    return AgreementBoard(boards=boards, is_whole=is_whole)
 
 
 def _scales(project: Project) -> Iterator[_Scale]:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
+from plaudit.feedback.leads.dashboards import PATIENCE_SECONDS
 from plaudit.feedback.projects.project import Project
-from plaudit.store import Store, rater_tallies
+from plaudit.store import Store, catch_up, rater_tallies
 from plaudit.store.schema import item, judgment
 from plaudit.store.schema import project as project_table
 
@@ -45,10 +46,13 @@ class CostBoard(BaseModel):
     currency: str
     spent: float
     to_spend: float
+    is_whole: bool
+    """As ``AgreementBoard``'s."""
 
 
 def cost_board(store: Store, project: Project, now: float | None = None) -> CostBoard:
     """The board of a project."""
+    is_whole = catch_up(store, PATIENCE_SECONDS)
     now = time.time() if now is None else now
     with store.reading() as connection:
         tallied = list(_items_by_votes(connection, project.id))
@@ -75,6 +79,7 @@ def cost_board(store: Store, project: Project, now: float | None = None) -> Cost
         currency=project.currency,
         spent=votes * project.price_per_vote,
         to_spend=left * project.price_per_vote,
+        is_whole=is_whole,
     )
 
 

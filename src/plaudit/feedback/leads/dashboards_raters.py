@@ -14,11 +14,13 @@ from pydantic import BaseModel
 from scipy.special import bdtr
 
 from plaudit.aggregation.agreement import Interval
+from plaudit.feedback.leads.dashboards import PATIENCE_SECONDS
 from plaudit.feedback.leads.dashboards_votes import latest_pairs
 from plaudit.statistics.intervals import wilson
 from plaudit.statistics.rater_signs import RaterSigns, flag_raters
 from plaudit.store import Store, people, rater_tallies
 from plaudit.store.people import Member
+from plaudit.store.tallies import catch_up
 from plaudit.store.votes import BINS_PER_OCTAVE
 
 SIGNS = {
@@ -77,10 +79,14 @@ class RaterBoard(BaseModel):
     signs_from: int
     """Votes on pairs in which signs were looked for."""
     meanings: dict[str, str]
+    is_whole: bool
+    """As ``AgreementBoard``'s."""
 
 
 def rater_board(store: Store, project: str) -> RaterBoard:
-    """The board of a project, up to its last judgment; who judged most comes first."""
+    """The board of a project, up to its last judgment if that is soon done; who judged most comes
+    first."""
+    is_whole = catch_up(store, PATIENCE_SECONDS)
     counts = _counts(store, project)
     signs, looked_at = _signs(store, project)
     rows = [
@@ -88,7 +94,7 @@ def rater_board(store: Store, project: str) -> RaterBoard:
         for member in people.members(store, project)
     ]
     rows.sort(key=lambda row: (-row.judgments, row.rater))
-    return RaterBoard(raters=rows, signs_from=looked_at, meanings=SIGNS)
+    return RaterBoard(raters=rows, signs_from=looked_at, meanings=SIGNS, is_whole=is_whole)
 
 
 def two_sided(times: int, of: int) -> float:

@@ -16,6 +16,7 @@ from plaudit.aggregation import ADJUDICATED
 from plaudit.feedback.assignment.answers import Sent
 from plaudit.feedback.leads import adjudication
 from plaudit.feedback.leads.adjudication import Said
+from plaudit.feedback.leads.dashboards import PATIENCE_SECONDS
 from plaudit.feedback.projects.items import LEAK
 from plaudit.feedback.projects.project import Project, project_of
 from plaudit.feedback.protection.fields import STRICT, record_of
@@ -57,6 +58,8 @@ class ItemPage(BaseModel):
     items: list[ItemRow]
     offset: int
     has_more: bool
+    is_whole: bool
+    """As ``AgreementBoard``'s: of how much votes differ."""
 
 
 class Turn(BaseModel):
@@ -127,7 +130,7 @@ def list_items(
 ) -> ItemPage:
     """Items: those that raters differ on, the most disputed first; or all, as they were added."""
     store: Store = request.app.state.store
-    catch_up(store)
+    is_whole = catch_up(store, PATIENCE_SECONDS)
     rows = _rows(project, sort, question, stratum, settled).offset(offset).limit(limit + 1)
     with store.reading() as connection:
         found = list(connection.execute(rows))
@@ -137,6 +140,7 @@ def list_items(
         ],
         offset=offset,
         has_more=len(found) > limit,
+        is_whole=is_whole,
     )
 
 

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from plaudit.feedback.leads.dashboards import PATIENCE_SECONDS
 from plaudit.feedback.projects.project import project_of
 from plaudit.feedback.projects.suspension_rule import SuspensionRule
 from plaudit.statistics.habits import gold_below
-from plaudit.store import Store, events, get_project, people, rater_tallies
+from plaudit.store import Store, catch_up, events, get_project, people, rater_tallies
 
 LOG = logging.getLogger("plaudit.feedback")
 BY_RULE = "rule"
@@ -59,6 +60,7 @@ def suspend_doubtful(store: Store, project: str, rule: SuspensionRule, now: floa
 def _doubtful(store: Store, project: str, rule: SuspensionRule) -> Iterator[tuple[str, str]]:
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
+    catch_up(store, PATIENCE_SECONDS)
     for tally in rater_tallies(store, project):
         right[tally.rater] += tally.counts.get("gold_right", 0)
         asked[tally.rater] += tally.counts.get("gold_asked", 0)

@@ -2,13 +2,14 @@
 import { request } from "../api.js";
 import { el } from "../dom.js";
 import { band, columns, intervals } from "./charts.js";
+import { counting } from "./counting.js";
 import { day, fixed, interval, percent, shortDay, whole } from "./numbers.js";
 
 const LEVELS = { nominal: "same or not", ordinal: "how far apart in order", interval: "how far apart in marks" };
 
-export async function agreementView({ api }) {
+export async function agreementView({ api, again }) {
   const [cost, found] = await Promise.all([request("GET", `${api}/cost`), request("GET", `${api}/agreement`)]);
-  return [pace(cost), ...(found.boards.length ? found.boards.map(board) : [empty()]), meaning()];
+  return [...counting(found, again), pace(cost), ...(found.boards.length ? found.boards.map(board) : [empty()]), meaning()];
 }
 
 function pace(cost) {

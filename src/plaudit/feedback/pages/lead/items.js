@@ -3,6 +3,7 @@ import { newId, request } from "../api.js";
 import { el } from "../dom.js";
 import { meter } from "./charts.js";
 import { answerForm, inWords } from "./answers.js";
+import { counting } from "./counting.js";
 import { moment, percent, whole } from "./numbers.js";
 import { table } from "./table.js";
 
@@ -23,7 +24,7 @@ export async function itemsView({ api, again }) {
     { title: "State", cell: (row) => state(row) },
   ];
   const first = found.items.length ? found.offset + 1 : 0;
-  return el("section", { class: "card wide" }, el("h2", {}, "Items"),
+  return [...counting(found, again), el("section", { class: "card wide" }, el("h2", {}, "Items"),
     el("div", { class: "form" },
       choice("Order", asked.sort, { disagreement: "disputed, the most first", number: "all, as they were added" }, (sort) => go({ sort })),
       choice("Which", asked.settled, { no: "not settled", yes: "settled", all: "all" }, (settled) => go({ settled }))),
@@ -31,7 +32,7 @@ export async function itemsView({ api, again }) {
     el("p", { class: "actions" },
       el("button", { type: "button", disabled: !found.offset, onclick: () => go({ offset: Math.max(0, found.offset - AT_ONCE) }) }, "Before"),
       el("span", { class: "soft small" }, `${whole(first)} to ${whole(found.offset + found.items.length)}`),
-      el("button", { type: "button", disabled: !found.has_more, onclick: () => go({ offset: found.offset + AT_ONCE }) }, "After")));
+      el("button", { type: "button", disabled: !found.has_more, onclick: () => go({ offset: found.offset + AT_ONCE }) }, "After")))];
 }
 
 function choice(label, chosen, options, changed) {

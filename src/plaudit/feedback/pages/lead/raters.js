@@ -2,11 +2,12 @@
 import { request } from "../api.js";
 import { el } from "../dom.js";
 import { meter } from "./charts.js";
+import { counting } from "./counting.js";
 import { ask } from "./dialog.js";
 import { fixed, interval, percent, probability, seconds, whole } from "./numbers.js";
 import { table, who } from "./table.js";
 
-export async function ratersView({ api, attempt, rater }) {
+export async function ratersView({ api, again, attempt, rater }) {
   const found = await request("GET", `${api}/raters`);
   const columns = [
     { title: "Rater", kind: "who", by: (row) => row.reasons.length, cell: (row) => [...who(row.name, row.rater), signs(row, found.meanings)] },
@@ -22,9 +23,9 @@ export async function ratersView({ api, attempt, rater }) {
   ];
   const shown = found.raters.filter((row) => row.judgments || row.skips || row.role === "rater");
   const flagged = shown.filter((row) => row.reasons.length && !row.suspended_at).length;
-  return el("section", { class: "card wide" }, el("h2", {}, "Raters"),
+  return [...counting(found, again), el("section", { class: "card wide" }, el("h2", {}, "Raters"),
     el("p", { class: "soft" }, flagged ? `${flagged} to look at. ` : "", `Signs are looked for in the last ${whole(found.signs_from)} votes on pairs; counts are of everything that stands. A flag is a reason to look at what someone wrote, never a verdict.`),
-    table("Raters and their measures", columns, shown, { rowClass: (row) => (row.suspended_at ? "suspended" : "") }));
+    table("Raters and their measures", columns, shown, { rowClass: (row) => (row.suspended_at ? "suspended" : "") }))];
 }
 
 const LONGER = {
