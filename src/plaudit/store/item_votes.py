@@ -18,6 +18,8 @@ from plaudit.store.votes import is_counted, read_vote
 Wanting = Callable[[Item, Sequence[Answer]], int]
 """How many votes an item wants, given those it has."""
 
+_ITEMS_AT_ONCE = 500
+
 
 def count_votes_of(connection: Connection, project: str, rater: str, by: int) -> None:
     """Add so much to the votes of every item on which one of the rater's stands, whichever way it
@@ -77,9 +79,11 @@ def _answers_to(
         judgment.c.rater.not_in(suspended_raters(project)),
         ~select(later.c.seq).where(later.c.supersedes == judgment.c.id).exists(),
     )
-    found: dict[str, list[Answer]] = {id: [] for id in sorted(ids)}
-    for row in connection.execute(query):
-        if row.item in found:
+    asked = sorted(ids)
+    found: dict[str, list[Answer]] = {id: [] for id in asked}
+    for first in range(0, len(asked), _ITEMS_AT_ONCE):
+        some = judgment.c.item.in_(asked[first : first + _ITEMS_AT_ONCE])
+        for row in connection.execute(query.where(some)):
             read = Judgment.model_validate_json(row.body)
             found[row.item] += [read.answer] if is_counted(read) else []
     return found

@@ -2,4 +2,4 @@
 import { el } from "../dom.js";
 
 export const counting = (found, again) => (found.is_whole ? [] : [el("p", { class: "notice wide", role: "status" },
-  "Votes are still being counted; these figures lack some. ", el("button", { type: "button", onclick: again }, "Look again"))]);
+  "Votes are still being counted; these figures are not up to date. ", el("button", { type: "button", onclick: again }, "Look again"))]);
