@@ -20,7 +20,7 @@ def agreement(
     project: Project = "",
     question: Question = "",
     by: Annotated[
-        str, typer.Option(help="stratum: apart for each; raters: of every two who share most.")
+        str, typer.Option(help="stratum: each apart; raters: Cohen's kappa of every two.")
     ] = "",
     rows: Rows = 20,
 ) -> None:
