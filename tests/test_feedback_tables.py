@@ -135,6 +135,14 @@ def test_consensus_on_steps_and_labels(tmp_path: Path) -> None:
         assert f"by {method}" in shown("consensus", log, "--method", method)
 
 
+def test_one_label_so_far_is_no_fault(tmp_path: Path) -> None:
+    pair, mail = item("pair"), item("mail", "x", question="kind")
+    said = [prefers(pair, rater, 1) for rater in "rs"]
+    said += [judgment(mail, rater, Labelled(label="ham")) for rater in "rs"]
+    found = shown("consensus", logged(tmp_path, [pair, mail], said))
+    assert "on 1 pairs" in found and "2 votes of 2 raters on 1 labelled items" in found
+
+
 def test_a_log_of_nothing_to_compare_says_so(tmp_path: Path) -> None:
     log = logged(tmp_path, [item("a")], [])
     for command, what in (("agreement", "nothing to compare"), ("consensus", "no comparisons")):

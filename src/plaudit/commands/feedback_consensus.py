@@ -72,7 +72,8 @@ def _tables(found: Standing, method: Method, rows: int) -> Iterator[tuple[str, T
     labels = labels_given(found.items, said)
     labelled = label_ballot(found.items, said, labels)
     if labelled.votes is not None:
-        of_items = label_consensus(labelled, method)
+        # Where all say the same so far, no model has a second label to tell it from.
+        of_items = label_consensus(labelled, method if len(labels) > 1 else "share")
         yield _heading(of_items, "labelled items"), _label_table(of_items, labels, rows)
 
 
