@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from plaudit.aggregation.giving import give_judgments
 from plaudit.aggregation.taking import take_judgments
@@ -28,6 +28,7 @@ from plaudit.store import (
     standing,
 )
 from plaudit.store import assignment_queue as queue
+from plaudit.store.settled import is_settled
 from tests.collecting import given, join, judge, made, pair, project
 
 
@@ -193,4 +194,18 @@ def test_older_stores_leave_out_who_is_suspended(tmp_path: Path, judged: Store):
     judged.close()
     again = open_store(tmp_path / "judgments.db")
     assert counted(again) == (1, True)
+    again.close()
+
+
+def test_what_is_settled_is_found_by_an_index_of_its_own(tmp_path: Path, judged: Store):
+    """To look through the answers to all that lost a vote kept raters waiting for seconds."""
+    with judged.writing() as connection:
+        connection.execute(text("DROP INDEX judgment_settling"))
+        connection.execute(text("UPDATE schema_version SET version = 7"))
+    judged.close()
+    again = open_store(tmp_path / "judgments.db")
+    asked = select(schema.item.c.id).where(is_settled()).compile(again.engine)
+    with again.reading() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}").all()
+    assert "judgment_settling" in str(plan)
     again.close()

@@ -62,6 +62,10 @@ def _say_how_far_suspensions_are_followed(connection: Connection) -> None:
     _make_anew(connection, schema.VOTES_OF_RATER)
 
 
+def _index_what_settles(connection: Connection) -> None:
+    _make_anew(connection, schema.SETTLING)
+
+
 MIGRATIONS: dict[int, Migration] = {
     2: _add_tallies,
     3: _index_open_leases_alone,
@@ -69,6 +73,7 @@ MIGRATIONS: dict[int, Migration] = {
     5: _index_open_leases_alone,  # by item
     6: _add_declined,
     7: _say_how_far_suspensions_are_followed,
+    8: _index_what_settles,
 }
 """By the version they lead to; a new store is made at the newest, without them."""
 

@@ -19,9 +19,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
-VERSION = 7
+from plaudit.judgments import ADJUDICATED
+
+VERSION = 8
 METADATA = MetaData()
 # SQLite numbers rows by itself only where the key is its INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -168,6 +171,13 @@ judgment = Table(
 Index("judgment_of_project", judgment.c.project, judgment.c.seq)
 Index("judgment_of_rater", judgment.c.rater, judgment.c.project)
 Index("judgment_of_item", judgment.c.project, judgment.c.item)
+# In JSON a quote within a text stands behind a backslash. Written out, since no database takes an
+# index of some rows alone for a condition that it does not know yet.
+SETTLES = judgment.c.body.like(literal_column(f"""'%"flags":["{ADJUDICATED}"%'"""))
+SETTLING = Index(
+    "judgment_settling",
+    judgment.c.project, judgment.c.item, sqlite_where=SETTLES, postgresql_where=SETTLES,
+)  # fmt: skip
 
 event = Table(
     "event",

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, select
 
-from plaudit.judgments import ADJUDICATED
-from plaudit.store.schema import item, judgment
-
-# In JSON a quote within a text stands behind a backslash.
-_MARKED = judgment.c.body.like(f'%"flags":["{ADJUDICATED}"%')
+from plaudit.store.schema import SETTLES, item, judgment
 
 
 def is_settled() -> ColumnElement[bool]:
     """Of a row of the table ``item``: whether an adjudicator's answer to it was recorded."""
-    here = (judgment.c.project == item.c.project, judgment.c.item == item.c.id, _MARKED)
+    here = (judgment.c.project == item.c.project, judgment.c.item == item.c.id, SETTLES)
     return select(judgment.c.seq).where(*here).exists()
