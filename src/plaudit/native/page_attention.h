@@ -54,6 +54,7 @@ static inline void scores_of(const float* const* query, const S* keys, const S* 
             if (begin == 0) ask_for(next, d, PAGE * sizeof(S));
             for (int v = 0; v < AT_ONCE; ++v) {
                 Vec key = load(keys + d * PAGE + begin + v * LANES);
+                hold(key);
                 for (int u = 0; u < U; ++u) sum[u][v] += query[u][d] * key;
             }
         }
@@ -72,6 +73,7 @@ static inline void add_part(const float* const* probs, const S* values, const S*
         if (begin == 0) ask_for(next, w, size * sizeof(S));
         for (int v = 0; v < V; ++v) {
             Vec value = load(values + w * size + begin + v * LANES);
+            hold(value);
             for (int u = 0; u < U; ++u) sum[u][v] += probs[u][w] * value;
         }
     }

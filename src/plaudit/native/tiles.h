@@ -16,19 +16,20 @@ constexpr int WIDTH = 2;                   // vectors of each of them
 
 struct Single {
     typedef float Word;
+    typedef Vec Words;               // of a vector
     static constexpr int STEPS = 1;  // numbers in a word
-    static inline Vec add_product(Vec sum, float a, const float* b) {
-        return sum + a * load(b);
-    }
+    static inline Words read(const float* b) { return load(b); }
+    static inline Vec add_product(Vec sum, float a, Words b) { return sum + a * b; }
 };
 
 #if defined(__AVX512BF16__)
 struct Paired {
     typedef uint32_t Word;
+    typedef __m512i Words;
     static constexpr int STEPS = 2;
-    static inline Vec add_product(Vec sum, uint32_t a, const uint32_t* b) {
-        __m512i pairs = _mm512_loadu_si512(b);
-        return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)pairs);
+    static inline Words read(const uint32_t* b) { return _mm512_loadu_si512(b); }
+    static inline Vec add_product(Vec sum, uint32_t a, Words b) {
+        return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(a), (__m512bh)b);
     }
 };
 #endif
@@ -52,12 +53,16 @@ static inline void tile_product(
     for (int m = 0; m < TILE; ++m)
 #pragma GCC unroll 2
         for (int n = 0; n < N; ++n) sums[m][n] = add ? load(c + m * c_row + n * LANES) : Vec{};
-    for (long s = 0; s < depth; ++s, a += a_step, b += b_step)
+    for (long s = 0; s < depth; ++s, a += a_step, b += b_step) {
+        typename U::Words right[N];  // read once for all rows
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) hold(right[n] = U::read(b + n * LANES));
 #pragma GCC unroll 8
         for (int m = 0; m < TILE; ++m)
 #pragma GCC unroll 2
             for (int n = 0; n < N; ++n)
-                sums[m][n] = U::add_product(sums[m][n], a[m * a_row], b + n * LANES);
+                sums[m][n] = U::add_product(sums[m][n], a[m * a_row], right[n]);
+    }
 #pragma GCC unroll 8
     for (int m = 0; m < TILE; ++m)
 #pragma GCC unroll 2
