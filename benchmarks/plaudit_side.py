@@ -40,7 +40,7 @@ from plaudit.stages.preference_reference import open_roles as open_preference_ro
 from plaudit.stages.reward_data import read_data, weighed
 from plaudit.stages.reward_roles import reward_roles
 from plaudit.stages.setup import equal_token_weights, make_learner, open_text, policy_roles
-from plaudit.text import Renderer, Tree, demonstration_tree, load_tokenizer
+from plaudit.text import Renderer, Tree, demonstration_trees, load_tokenizer
 from plaudit.text.tokenizer import eos_id
 
 VARIANTS = {"sft": ("", "adapters"), "grpo": RL_VARIANTS, "ppo": RL_VARIANTS}
@@ -70,7 +70,7 @@ def run_sft(work: Work, files: Files, *, lora_r: int) -> Measured:
     )
     tokenizer, renderer = open_text(config, longest_tokens=config.max_length)
     rows = load_demonstrations(config.dataset, portion=WHOLE)
-    trees = [demonstration_tree(row, renderer) for row in picked(work, files, rows)]
+    trees = list(demonstration_trees(picked(work, files, rows), renderer))
     measured = Measured(settings=said(config))
     roles = policy_roles(config, config, config)
     learner = make_learner(roles, config, tokenizer, SCRATCH, total_steps=work.steps)
@@ -133,7 +133,7 @@ def run_scoring(work: Work, files: Files) -> Measured:
         str(files.reward), policy_tokenizer=renderer.tokenizer, precision=work.precision,
         device=work.device, standardised=False,
     )  # fmt: skip
-    trees = [demonstration_tree(row, renderer) for row in rows]
+    trees = list(demonstration_trees(rows, renderer))
     prompts = {tree.id: row.prompt for tree, row in zip(trees, rows, strict=True)}
 
     def one(step: int) -> tuple[None, list[Lengths]]:

@@ -18,7 +18,7 @@ from plaudit.records import Invalid, Message, Prompt, Rollout, Score, SteppedRes
 from plaudit.scoring import Process, ProcessScorer, open_reward_model
 from plaudit.scoring.process import read_process
 from plaudit.stages.process import weighed
-from plaudit.text import Renderer, load_tokenizer, step_ends, stepped_tree
+from plaudit.text import Renderer, load_tokenizer, step_ends, stepped_trees
 from tests.small import run_stage, small_checkpoint, write_rows
 from tests.tiny import tiny_scalar_model
 
@@ -76,13 +76,13 @@ def stepped(*steps: str, labels: tuple[bool, ...], content: object = "ask\n", **
 @pytest.mark.parametrize("content", ["ask\n", (Message(role="user", content="ask"),)])
 def test_labels_stand_at_the_ends_of_steps(renderer: Renderer, content):
     one = stepped("a cup", "two cups", "tea", labels=(True, False, False), content=content)
-    tree = stepped_tree(one, renderer, "\n")
+    tree = next(stepped_trees([one], renderer, "\n"))
     at = np.flatnonzero(tree.token["step_end"])
     assert tree.token["right"][at].tolist() == [1, 0, 0]
     ids_N = tree.branches[0].ids[tree.branches[0].mask]
     np.testing.assert_array_equal(at, step_ends(ids_N, renderer, "\n"))
     soft = stepped("a cup", "tea", labels=(True, False), probabilities=(0.75, 0.125))
-    tree = stepped_tree(soft, renderer, "\n")
+    tree = next(stepped_trees([soft], renderer, "\n"))
     assert tree.token["right"][tree.token["step_end"] > 0].tolist() == [0.75, 0.125]
 
 
@@ -92,12 +92,12 @@ def test_labels_stand_at_the_ends_of_steps(renderer: Renderer, content):
 )
 def test_steps_that_cannot_be_told_apart_are_refused(renderer: Renderer, step: str, message: str):
     with pytest.raises(ValueError, match=message):
-        stepped_tree(stepped("x", step, labels=(True, True)), renderer, "\n")
+        next(stepped_trees([stepped("x", step, labels=(True, True))], renderer, "\n"))
 
 
 def test_every_step_of_an_update_weighs_the_same(renderer: Renderer):
-    trees = [stepped_tree(stepped("a", "b", labels=(True, True)), renderer, "\n"),
-             stepped_tree(stepped("c", labels=(True,)), renderer, "\n")]  # fmt: skip
+    answers = [stepped("a", "b", labels=(True, True)), stepped("c", labels=(True,))]
+    trees = list(stepped_trees(answers, renderer, "\n"))
     weights = np.concatenate([tree.token["weight"] for tree in weighed(trees)])
     assert weights[weights > 0].tolist() == pytest.approx([1 / 3] * 3)
 

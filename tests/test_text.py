@@ -12,7 +12,7 @@ from transformers import AddedToken, PreTrainedTokenizerFast
 
 from plaudit.formats import load_demonstrations
 from plaudit.records import Demonstration, Message, Messages, ToolCall
-from plaudit.text import Renderer, as_openai, demonstration_tree, parse_assistant
+from plaudit.text import Renderer, as_openai, demonstration_trees, parse_assistant
 from tests.rows import DIALOGUES, turns
 
 # Qwen's manner: a line break after every turn, calls as Hermes writes them.
@@ -156,7 +156,7 @@ def test_no_space_is_put_where_one_text_goes_on_from_another(dialogues):
 
 
 def test_a_demonstration_is_a_tree_of_one_branch(nano: Renderer, dialogues):
-    tree = demonstration_tree(dialogues[0], nano)
+    tree = next(demonstration_trees(dialogues[:1], nano))
     (branch,) = tree.branches
     assert [*tree.prompt_P, *branch.ids] == nano.document(
         turns(dialogues[0].prompt.content) + turns(dialogues[0].response.content)

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import torch
 
+from plaudit.caches import cache_place
+
 _FOLDER = Path(__file__).parent
 _FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno",
@@ -51,7 +53,7 @@ def _compiler() -> str | None:
 def _built(compiler: str) -> Path:
     """Raises ``OSError`` where it cannot be compiled, or not be kept."""
     sources = sorted(_FOLDER.glob("*.cpp"))
-    path = _cache() / f"kernels-{_digest(compiler)}.so"
+    path = cache_place(f"kernels-{_digest(compiler)}.so")
     if not path.exists():
         _log.info("compiling kernels for this processor, once")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,10 +86,6 @@ def _run(*commands: Sequence[str]) -> None:
     for command, process, words in zip(commands, running, said, strict=True):
         if process.returncode:
             raise OSError(f"{command[0]} ended with {process.returncode}: {words[-2000:]}")
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "plaudit")
 
 
 def _digest(compiler: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +18,14 @@ from plaudit.formats import (
 from plaudit.formats.generated import is_generated
 from plaudit.models import model_path, stop_ids
 from plaudit.planning.rows import SAMPLED_ROWS, Lengths, Row
-from plaudit.text import Renderer, demonstration_tree, judged_tree, load_tokenizer, stepped_tree
+from plaudit.text import (
+    Renderer,
+    Tree,
+    demonstration_trees,
+    judged_trees,
+    load_tokenizer,
+    stepped_trees,
+)
 
 T = TypeVar("T")
 
@@ -58,21 +65,21 @@ class Reader:
     def demonstrations(self, dataset: str, portion: Portion, max_length: int) -> Lengths:
         def read() -> Found:
             rows = load_demonstrations(dataset, portion=portion)
-            return Found(len(rows), self._rows(rows, demonstration_tree))
+            return Found(len(rows), self._rows(rows, demonstration_trees))
 
         return self._within(("demonstrations", dataset, portion), read, max_length, branches=1)
 
     def judged(self, dataset: str, portion: Portion, max_length: int) -> Lengths:
         def read() -> Found:
             rows = load_judged(dataset, portion=portion)
-            return Found(len(rows), self._rows(rows, judged_tree))
+            return Found(len(rows), self._rows(rows, judged_trees))
 
         return self._within(("judged", dataset, portion), read, max_length, branches=2)
 
     def stepped(self, dataset: str, portion: Portion, max_length: int, separator: str) -> Lengths:
         def read() -> Found:
             rows = load_stepped(dataset, portion=portion)
-            return Found(len(rows), self._rows(rows, lambda r, to: stepped_tree(r, to, separator)))
+            return Found(len(rows), self._rows(rows, lambda r, to: stepped_trees(r, to, separator)))
 
         return self._within(("stepped", dataset, portion), read, max_length, branches=1)
 
@@ -156,9 +163,10 @@ class Reader:
             self.kept[key] = read()
         return self.kept[key]
 
-    def _rows(self, records: Sequence[T], tree: Callable[[T, Renderer], Any]) -> list[Row]:
-        renderer = self._renderer()
-        return [Row.of(tree(record, renderer)) for record in _spread(records)]
+    def _rows(
+        self, records: Sequence[T], trees: Callable[[Sequence[T], Renderer], Iterator[Tree]]
+    ) -> list[Row]:
+        return [Row.of(tree) for tree in trees(_spread(records), self._renderer())]
 
     def _renderer(self) -> Renderer:
         assert self.tokenizer is not None, "checked before anything is read"

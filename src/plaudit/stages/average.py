@@ -33,7 +33,7 @@ from plaudit.models.loading import Precision
 from plaudit.scoring import PROCESS_FILE, REFERENCE_FILE, read_reference
 from plaudit.stages.options import Count, Positive
 from plaudit.stages.setup import open_draft, within_length
-from plaudit.text import Renderer, judged_tree, load_tokenizer
+from plaudit.text import Renderer, judged_trees, load_tokenizer
 
 
 class AverageConfig(Config):
@@ -131,7 +131,7 @@ def _reference(config: AverageConfig, model: PreTrainedModel, renderer: Renderer
         raise ValueError("models: averages of several heads or of rules have no reference yet")
     assert config.dataset is not None
     judged = load_judged(config.dataset, portion=config.portion)
-    trees, _ = within_length([judged_tree(j, renderer) for j in judged], config.max_length)
+    trees, _ = within_length(list(judged_trees(judged, renderer)), config.max_length)
     roles = SeparateRoles({"reward": model}, trained=[])
     learner = Learner(roles, None, token_budget=config.micro_batch_tokens)
     outputs = learner.forward(trees, ["reward.scores"])

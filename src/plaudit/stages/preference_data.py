@@ -13,7 +13,7 @@ import numpy as np
 from plaudit.formats import load_judged
 from plaudit.objectives import PreferenceTerm
 from plaudit.stages.preference_options import PreferenceConfig
-from plaudit.text import Renderer, Tokens, Tree, judged_tree
+from plaudit.text import Renderer, Tokens, Tree, judged_trees
 
 
 def read_trees(config: PreferenceConfig, renderer: Renderer) -> list[Tree]:
@@ -23,7 +23,8 @@ def read_trees(config: PreferenceConfig, renderer: Renderer) -> list[Tree]:
         ValueError: there are none; a label is soft and a loss takes hard labels only; or a loss of
             rankings finds preferences that are none.
     """
-    trees = [judged_tree(j, renderer) for j in load_judged(config.dataset, portion=config.portion)]
+    judged = load_judged(config.dataset, portion=config.portion)
+    trees = list(judged_trees(judged, renderer))
     units = {term.row.unit for term in config.terms}
     if units == {"response"}:
         kept = [_rated(tree) for tree in trees if len(tree.pair["better"]) or _has_ratings(tree)]

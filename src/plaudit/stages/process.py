@@ -35,7 +35,7 @@ from plaudit.stages.options import (
 from plaudit.stages.reward_roles import reward_roles
 from plaudit.stages.setup import make_learner, open_draft, open_text, within_length
 from plaudit.statistics import auc, cluster_bootstrap
-from plaudit.text import Renderer, Tree, stepped_tree
+from plaudit.text import Renderer, Tree, stepped_trees
 
 
 class ProcessConfig(ModelOptions, AdapterOptions, TrainingOptions):
@@ -113,7 +113,7 @@ def _read(
 ) -> tuple[list[Tree], list[str], int]:
     """The portion's responses as trees, their conversations, and how many were too long."""
     stepped = load_stepped(config.dataset, portion=portion)
-    trees = [stepped_tree(one, renderer, config.separator) for one in stepped]
+    trees = list(stepped_trees(stepped, renderer, config.separator))
     if config.supervision == "outcome":
         trees = [_outcome(tree) for tree in trees]
     kept, left_out = within_length(trees, config.max_length)

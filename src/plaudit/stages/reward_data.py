@@ -21,7 +21,7 @@ from plaudit.records import Judged
 from plaudit.scoring import with_rule
 from plaudit.stages.reward_options import RewardConfig
 from plaudit.stages.setup import within_length
-from plaudit.text import Renderer, Tree, judged_tree
+from plaudit.text import Renderer, Tree, judged_trees
 
 CHOICES = ("plackett_luce", "top_1")
 
@@ -55,9 +55,8 @@ def read_data(config: RewardConfig, portion: Portion, renderer: Renderer) -> Dat
     for one in judged:
         _check(config, one)
     heads = [head for head, group in enumerate(by_head) for _ in group]
-    trees = [
-        _labelled(config, judged_tree(j, renderer), h) for j, h in zip(judged, heads, strict=True)
-    ]
+    read = judged_trees(judged, renderer)
+    trees = [_labelled(config, tree, head) for tree, head in zip(read, heads, strict=True)]
     kept, _ = within_length(trees, config.max_length)
     fits = {id(tree) for tree in kept}
     places = [place for place, tree in enumerate(trees) if id(tree) in fits]

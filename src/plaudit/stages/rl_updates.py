@@ -16,7 +16,7 @@ from plaudit.stages.rl_coefficients import Coefficients
 from plaudit.stages.rl_groups import PtxOptions
 from plaudit.stages.rl_options import RLConfig
 from plaudit.stages.setup import equal_token_weights, within_length
-from plaudit.text import Renderer, Tree, demonstration_tree
+from plaudit.text import Renderer, Tree, demonstration_trees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class PretrainingMix:
     @classmethod
     def open(cls, options: PtxOptions, renderer: Renderer, *, seed: int) -> PretrainingMix:
         demonstrations = load_demonstrations(options.dataset, portion=options.portion)
-        trees = [demonstration_tree(one, renderer) for one in demonstrations]
+        trees = list(demonstration_trees(demonstrations, renderer))
         kept, _ = within_length(trees, options.max_length)
         order = Order(rows=len(kept), batch_size=options.batch_size, epochs=1, seed=seed)
         return cls(trees=kept, order=order, coefficient=options.coefficient)

@@ -25,7 +25,7 @@ from plaudit.stages.setup import (
     policy_roles,
     within_length,
 )
-from plaudit.text import Renderer, Tree, demonstration_tree
+from plaudit.text import Renderer, Tree, demonstration_trees
 
 
 class SFTConfig(ModelOptions, AdapterOptions, TrainingOptions):
@@ -81,8 +81,7 @@ def run(config: SFTConfig, output: Path) -> Artifact:
 
 def _trees(config: SFTConfig, portion: Portion, renderer: Renderer) -> tuple[list[Tree], int]:
     demonstrations = load_demonstrations(config.dataset, portion=portion)
-    trees = [demonstration_tree(demonstration, renderer) for demonstration in demonstrations]
-    return within_length(trees, config.max_length)
+    return within_length(list(demonstration_trees(demonstrations, renderer)), config.max_length)
 
 
 def _held_out(learner: Learner, trees: Sequence[Tree]) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 from plaudit.text.batches import micro_batches
 from plaudit.text.calls import parse_assistant
-from plaudit.text.chat import Renderer, Tokens, as_openai
-from plaudit.text.steps import step_ends, stepped_tree
+from plaudit.text.chat import Renderer
+from plaudit.text.pieces import Tokens
+from plaudit.text.steps import step_ends, stepped_trees
+from plaudit.text.templates import as_openai
 from plaudit.text.tokenizer import (
     eos_id,
     load_tokenizer,
@@ -12,16 +14,16 @@ from plaudit.text.tokenizer import (
     save_tokenizer,
     train_tokenizer,
 )
-from plaudit.text.trees import Tree, demonstration_tree, judged_tree, prompts_within
+from plaudit.text.trees import Tree, demonstration_trees, judged_trees, prompts_within
 
 __all__ = [
     "Renderer",
     "Tokens",
     "Tree",
     "as_openai",
-    "demonstration_tree",
+    "demonstration_trees",
     "eos_id",
-    "judged_tree",
+    "judged_trees",
     "load_tokenizer",
     "micro_batches",
     "pad_id",
@@ -30,6 +32,6 @@ __all__ = [
     "prompts_within",
     "save_tokenizer",
     "step_ends",
-    "stepped_tree",
+    "stepped_trees",
     "train_tokenizer",
 ]

@@ -11,26 +11,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import tokenizers
+import transformers
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from plaudit.records import Message, Messages, Text
+from plaudit.text.pieces import Piece, Rendered, Tokens, pieces_of
+from plaudit.text.templates import as_openai, control_tokens, rest_of, texts_of
 
+_MIXED = "prompt and response must both be text or both be messages"
 _BEFORE = 64  # characters of the text before; enough to hold a control token whole
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tokens:
-    """Token ids, and which of them the model wrote."""
-
-    ids: np.ndarray
-    """int32 [T]."""
-    mask: np.ndarray
-    """bool [T]: True where the model wrote the token."""
 
 
 class Renderer:
@@ -53,7 +48,7 @@ class Renderer:
         self._tools: list[Any] = [dict(tool) for tool in tools]
         # SentencePiece's kind puts a space before whatever it is given.
         self._puts_space = not np.array_equal(self._encode("a"), self._encode("\na")[-1:])
-        self._control = re.compile("|".join(map(re.escape, _control_tokens(tokenizer))) or r"(?!)")
+        self._control = re.compile("|".join(map(re.escape, control_tokens(tokenizer))) or r"(?!)")
 
     def with_tools(self, tools: Sequence[Mapping[str, Any]]) -> Renderer:
         """A renderer that tells the model of tools.
@@ -72,9 +67,7 @@ class Renderer:
 
     def prompt(self, content: Text) -> np.ndarray:
         """The ids a model continues from: never empty."""
-        if isinstance(content, str):
-            return self._begin(self._encode(content))
-        return self._encode(self._render(content, open_turn=True))
+        return self.with_responses(content, [])[0]
 
     def response(self, prompt: Text, content: Text) -> Tokens:
         """The ids that follow ``prompt``, ending in a stop token.
@@ -83,14 +76,79 @@ class Renderer:
             ValueError: prompt and response are not of one kind, the response does not begin with
                 the assistant, or the chat template is not prefix-preserving.
         """
-        if isinstance(content, str) and isinstance(prompt, str):
-            ids = np.append(self._encode_after(prompt, content), np.int32(self.stop_ids[0]))
-            return Tokens(ids=ids, mask=np.ones(len(ids), dtype=bool))
-        if isinstance(content, str) or isinstance(prompt, str):
-            raise ValueError("prompt and response must both be text or both be messages")
-        if not content or content[0].role != "assistant":
-            raise ValueError("a response begins with a message by the assistant")
-        return self._turns(prompt, content)
+        return self.with_responses(prompt, [content])[1][0]
+
+    def with_responses(
+        self, prompt: Text, contents: Sequence[Text]
+    ) -> tuple[np.ndarray, tuple[Tokens, ...]]:
+        """What ``prompt`` gives, and what ``response`` gives of each; the prompt is rendered once.
+
+        Raises:
+            ValueError: as ``response``.
+        """
+        rendered = self.rendered(prompt, contents)
+        return self.joined(rendered, self.encoded(pieces_of(rendered)))
+
+    def rendered(self, prompt: Text, contents: Sequence[Text]) -> Rendered:
+        """The first half of ``with_responses``, without a token yet.
+
+        Raises:
+            ValueError: as ``response``, but for a turn that never stops.
+        """
+        if isinstance(prompt, str):
+            return Rendered(
+                prompt=Piece(text=prompt),
+                begins=True,
+                responses=tuple(self._plain(prompt, content) for content in contents),
+            )
+        opened = self._render(prompt, open_turn=True)
+        return Rendered(
+            prompt=Piece(text=opened),
+            responses=tuple(self._turns(prompt, opened, content) for content in contents),
+        )
+
+    def encoded(self, pieces: Sequence[Piece]) -> list[np.ndarray]:
+        """The ids of each piece by itself; many at once take all cores."""
+        if self._puts_space:
+            return [self._encode_after(piece.before, piece.text) for piece in pieces]
+        texts = [piece.text for piece in pieces]
+        found = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
+        return [np.asarray(ids, dtype=np.int32) for ids in found["input_ids"]]
+
+    def joined(
+        self, rendered: Rendered, ids: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, tuple[Tokens, ...]]:
+        """The second half of ``with_responses``.
+
+        Args:
+            ids: of each of its pieces, in their order.
+
+        Raises:
+            ValueError: the chat template ends a turn with no stop token.
+        """
+        prompt, *rest = ids
+        left = iter(rest)
+        responses = tuple(
+            self._joined(pieces, list(islice(left, len(pieces)))) for pieces in rendered.responses
+        )
+        return self._begin(prompt) if rendered.begins else prompt, responses
+
+    def fingerprint(self) -> str | None:
+        """All that ids depend on beside the text; None of a tokenizer that cannot be known."""
+        known = type(self.tokenizer).__module__.startswith("transformers.")
+        if not known or not isinstance(self.tokenizer, PreTrainedTokenizerFast):
+            return None
+        about = {
+            "class": type(self.tokenizer).__qualname__,
+            "tokenizer": self.tokenizer.backend_tokenizer.to_str(),
+            "template": self.tokenizer.chat_template,
+            "special": self.tokenizer.special_tokens_map,
+            "splits_special": self.tokenizer.split_special_tokens,
+            "stops": self.stop_ids,
+            "tools": self._tools,
+            "versions": [transformers.__version__, tokenizers.__version__],
+        }
+        return json.dumps(about, default=str)
 
     def between(self, before: Messages, turn: Message, replies: Messages) -> np.ndarray:
         """The ids between the stop token of an assistant's turn and the first of its next.
@@ -103,9 +161,9 @@ class Renderer:
         """
         opened = self._render(before, open_turn=True)
         closed = self._render((*before, turn), open_turn=False)
-        _, tail = self._split_at_stop(self._encode_after(opened, _rest(closed, opened)))
+        _, tail = self._split_at_stop(self._encode_after(opened, rest_of(closed, opened)))
         reopened = self._render((*before, turn, *replies), open_turn=True)
-        return np.concatenate([tail, self._encode_after(closed, _rest(reopened, closed))])
+        return np.concatenate([tail, self._encode_after(closed, rest_of(reopened, closed))])
 
     def readable(self, text: str, *, max_tokens: int) -> str:
         """Text from elsewhere as content: no control tokens, cut with a note where it is long."""
@@ -118,7 +176,7 @@ class Renderer:
 
     def holds_control_tokens(self, message: Message) -> bool:
         """Whether the template would refuse the message, since it would read as structure."""
-        return any(self._control.search(text) for text in _texts(message))
+        return any(self._control.search(text) for text in texts_of(message))
 
     def document(self, content: Text) -> np.ndarray:
         """A whole text or conversation, from its first token to a last stop token.
@@ -141,25 +199,42 @@ class Renderer:
         )
         return str(decoded)
 
-    def _turns(self, prompt: Messages, content: Messages) -> Tokens:
-        """Walk the assistant's turns; all between two of them is context."""
-        history = prompt
-        covered = self._render(prompt, open_turn=True)
-        ids: list[np.ndarray] = []
-        written: list[np.ndarray] = []
+    def _plain(self, prompt: str, content: Text) -> tuple[Piece, ...]:
+        if not isinstance(content, str):
+            raise ValueError(_MIXED)
+        return (Piece(text=content, before=prompt, kind="text"),)
+
+    def _turns(self, prompt: Messages, opened: str, content: Text) -> tuple[Piece, ...]:
+        """Walk the assistant's turns, the first of which is open; all between two is context."""
+        if isinstance(content, str):
+            raise ValueError(_MIXED)
+        if not content or content[0].role != "assistant":
+            raise ValueError("a response begins with a message by the assistant")
+        history, covered = prompt, opened
+        pieces: list[Piece] = []
         for message in content:
             if message.role == "assistant":
-                opened = self._render(history, open_turn=True)
-                closed = self._render((*history, message), open_turn=False)
-                context = self._encode_after(covered, _rest(opened, covered))
-                turn, tail = self._split_at_stop(self._encode_after(opened, _rest(closed, opened)))
-                ids += [context, turn, tail]
-                written += [np.zeros(len(context), bool), np.ones(len(turn), bool)]
-                written += [np.zeros(len(tail), bool)]
-                covered = closed
+                if history is not prompt:
+                    opened = self._render(history, open_turn=True)
+                    pieces.append(Piece(text=rest_of(opened, covered), before=covered))
+                covered = self._render((*history, message), open_turn=False)
+                pieces.append(Piece(text=rest_of(covered, opened), before=opened, kind="turn"))
             history = (*history, message)
-        last = int(np.flatnonzero(np.concatenate(written))[-1]) + 1
-        return Tokens(ids=np.concatenate(ids)[:last], mask=np.concatenate(written)[:last])
+        return tuple(pieces)
+
+    def _joined(self, pieces: Sequence[Piece], ids: Sequence[np.ndarray]) -> Tokens:
+        parts: list[tuple[np.ndarray, bool]] = []
+        for piece, found in zip(pieces, ids, strict=True):
+            if piece.kind == "turn":
+                turn, tail = self._split_at_stop(found)
+                parts += [(turn, True), (tail, False)]
+            elif piece.kind == "text":
+                parts.append((np.append(found, np.int32(self.stop_ids[0])), True))
+            else:
+                parts.append((found, False))
+        written = np.concatenate([np.full(len(found), by_model) for found, by_model in parts])
+        last = int(np.flatnonzero(written)[-1]) + 1
+        return Tokens(ids=np.concatenate([found for found, _ in parts])[:last], mask=written[:last])
 
     def _split_at_stop(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         first = self._stops(ids)[0]
@@ -216,42 +291,9 @@ class Renderer:
             raise ValueError(f"the chat template {whose}refuses {roles!r}: {error}") from error
 
     def _refuse_control_tokens(self, message: Message) -> None:
-        for text in _texts(message):
+        for text in texts_of(message):
             if found := self._control.search(text):
                 raise ValueError(
                     f"the {message.role}'s message holds {found[0]!r}, which the model reads as "
                     "structure; remove it from the data"
                 )
-
-
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The tokens that are structure, by name or (as most of Llama 3's) only marked special."""
-    named: list[str] = list(tokenizer.all_special_tokens)
-    marked = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
-    return sorted({token for token in named + marked if len(token) > 1}, key=len, reverse=True)
-
-
-def _texts(message: Message) -> list[str]:
-    calls = [json.dumps([c.name, c.arguments], ensure_ascii=False) for c in message.tool_calls]
-    return [message.content, *calls]
-
-
-def as_openai(message: Message) -> dict[str, Any]:
-    """A message as chat templates expect it (OpenAI's shape)."""
-    shaped: dict[str, Any] = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        shaped["tool_calls"] = [
-            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-    return shaped
-
-
-def _rest(longer: str, shorter: str) -> str:
-    if not longer.startswith(shorter):
-        raise ValueError(
-            "the chat template is not prefix-preserving: with one more message it changes what it "
-            f"wrote before (from {shorter[-40:]!r}), so tokens sampled earlier would not be the "
-            "tokens learned from; use a template that only appends"
-        )
-    return longer[len(shorter) :]

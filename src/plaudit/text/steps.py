@@ -8,11 +8,13 @@ Shapes: N policy tokens of a response, X steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from plaudit.records import Message, Response, SteppedResponse, Text
 from plaudit.text.chat import Renderer
-from plaudit.text.trees import Tree, response_tree
+from plaudit.text.trees import Tree, response_trees
 
 
 def step_ends(ids_N: np.ndarray, renderer: Renderer, separator: str) -> np.ndarray:
@@ -37,8 +39,10 @@ def step_ends(ids_N: np.ndarray, renderer: Renderer, separator: str) -> np.ndarr
     return np.array(ends, np.int64)
 
 
-def stepped_tree(stepped: SteppedResponse, renderer: Renderer, separator: str) -> Tree:
-    """A response in steps as a tree of one branch.
+def stepped_trees(
+    stepped: Sequence[SteppedResponse], renderer: Renderer, separator: str
+) -> Iterator[Tree]:
+    """Responses in steps as trees of one branch.
 
     Token labels: ``right``, at the end of a step its label (or its probability), and ``step_end``,
     1 there and 0 elsewhere.
@@ -46,6 +50,14 @@ def stepped_tree(stepped: SteppedResponse, renderer: Renderer, separator: str) -
     Raises:
         ValueError: a step is blank or holds the separator, or the tokens do not keep steps apart.
     """
+    for one in stepped:
+        _check_steps(one, separator)
+    rows = [(one.prompt, [Response(content=_joined(one, separator))]) for one in stepped]
+    for one, tree in zip(stepped, response_trees(rows, renderer), strict=True):
+        yield _labelled(one, tree, renderer, separator)
+
+
+def _check_steps(stepped: SteppedResponse, separator: str) -> None:
     for number, step in enumerate(stepped.steps, start=1):
         if separator in step or not step.strip():
             problem = f"holds the separator {separator!r}" if step.strip() else "is blank"
@@ -53,8 +65,9 @@ def stepped_tree(stepped: SteppedResponse, renderer: Renderer, separator: str) -
                 f"{stepped.prompt.id}: step {number} {problem}; choose another step_separator, or "
                 "mend the step"
             )
-    response = Response(content=_joined(stepped, separator))
-    tree = response_tree(stepped.prompt, response, renderer)
+
+
+def _labelled(stepped: SteppedResponse, tree: Tree, renderer: Renderer, separator: str) -> Tree:
     ids_N = tree.branches[0].ids[tree.branches[0].mask]
     ends_X = step_ends(ids_N, renderer, separator)
     if len(np.unique(ends_X)) != len(stepped.steps):

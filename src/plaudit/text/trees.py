@@ -6,13 +6,15 @@ all branches of a tree, Q pairs of branches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from plaudit.records import Demonstration, Judged, Prompt, Response
-from plaudit.text.chat import Renderer, Tokens
+from plaudit.text.chat import Renderer
+from plaudit.text.pieces import Tokens
+from plaudit.text.tokenised import Asked, tokenised
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,24 +70,26 @@ class Tree:
         return replace(self, pair={**self.pair, **labels})
 
 
-def demonstration_tree(demonstration: Demonstration, renderer: Renderer) -> Tree:
+def demonstration_trees(
+    demonstrations: Sequence[Demonstration], renderer: Renderer
+) -> Iterator[Tree]:
     """A demonstration is a tree of one branch."""
-    return response_tree(demonstration.prompt, demonstration.response, renderer)
+    return response_trees([(one.prompt, [one.response]) for one in demonstrations], renderer)
 
 
-def response_tree(prompt: Prompt, response: Response, renderer: Renderer) -> Tree:
-    """A prompt with one response."""
-    return _tree(prompt, [response], renderer)
-
-
-def judged_tree(judged: Judged, renderer: Renderer) -> Tree:
-    """A prompt with its judged responses; all comparisons of one prompt share the row.
+def judged_trees(judged: Sequence[Judged], renderer: Renderer) -> Iterator[Tree]:
+    """Prompts with their judged responses; all comparisons of one prompt share the row.
 
     Pair labels: ``better``, ``worse``, ``probability``, ``margin``, ``weight``. Branch labels:
     ``rating`` (the mean of a response's
     ratings) and ``rating_weight`` (their number; 0 where it has none).
     """
-    tree, pairs = _tree(judged.prompt, judged.responses, renderer), judged.preferences
+    trees = response_trees([(one.prompt, one.responses) for one in judged], renderer)
+    return (_labelled(one, tree) for one, tree in zip(judged, trees, strict=True))
+
+
+def _labelled(judged: Judged, tree: Tree) -> Tree:
+    pairs = judged.preferences
     tree = tree.with_pair_labels(
         better=np.array([p.better for p in pairs], dtype=np.int64),
         worse=np.array([p.worse for p in pairs], dtype=np.int64),
@@ -101,15 +105,17 @@ def judged_tree(judged: Judged, renderer: Renderer) -> Tree:
     return tree.with_branch_labels(rating=rating, rating_weight=weight)
 
 
-def _tree(prompt: Prompt, responses: Sequence[Response], renderer: Renderer) -> Tree:
-    try:
-        return Tree(
-            id=prompt.id,
-            prompt_P=renderer.prompt(prompt.content),
-            branches=tuple(renderer.response(prompt.content, r.content) for r in responses),
-        )
-    except ValueError as error:
-        raise ValueError(f"{prompt.id}: {error}") from error
+def response_trees(
+    rows: Sequence[tuple[Prompt, Sequence[Response]]], renderer: Renderer
+) -> Iterator[Tree]:
+    """Prompts with their responses, without labels.
+
+    Raises:
+        ValueError: text that cannot be rendered, and of which prompt.
+    """
+    asked = [Asked(p.id, p.content, tuple(r.content for r in rs)) for p, rs in rows]
+    for one, (prompt_P, branches) in zip(asked, tokenised(asked, renderer), strict=True):
+        yield Tree(id=one.id, prompt_P=prompt_P, branches=branches)
 
 
 def _floats(values: Sequence[float]) -> np.ndarray:
@@ -124,7 +130,8 @@ def prompts_within(
     Raises:
         ValueError: none is short enough.
     """
-    lengths = [len(_prompt_ids(prompt, renderer)) for prompt in prompts]
+    asked = [Asked(prompt.id, prompt.content) for prompt in prompts]
+    lengths = [len(prompt_P) for prompt_P, _ in tokenised(asked, renderer)]
     kept = [p for p, n in zip(prompts, lengths, strict=True) if n <= max_prompt_length]
     if not kept:
         raise ValueError(
@@ -132,10 +139,3 @@ def prompts_within(
             f"shortest has {min(lengths)} tokens"
         )
     return kept
-
-
-def _prompt_ids(prompt: Prompt, renderer: Renderer) -> np.ndarray:
-    try:
-        return renderer.prompt(prompt.content)
-    except ValueError as error:
-        raise ValueError(f"{prompt.id}: {error}") from error
