@@ -18,7 +18,7 @@ from plaudit.formats import load_judged
 from plaudit.learning import Learner, Optimiser, OptimiserSettings, Order
 from plaudit.models import SeparateRoles, load_language_model, model_path, stop_ids
 from plaudit.objectives import DirectPreference
-from plaudit.text import Renderer, Tree, judged_tree, load_tokenizer
+from plaudit.text import Renderer, Tree, judged_trees, load_tokenizer
 
 BETA = 0.1
 LEARNING_RATE = 1e-4
@@ -29,7 +29,7 @@ EPOCHS = 3
 def main(model_name: str, pairs: str, output: str) -> None:
     tokenizer = load_tokenizer(model_path(model_name))
     renderer = Renderer(tokenizer, stop_ids(model_name, tokenizer))
-    trees = [judged_tree(judged, renderer) for judged in load_judged(pairs)]
+    trees = list(judged_trees(load_judged(pairs), renderer))
     order = Order(rows=len(trees), batch_size=PROMPTS_PER_STEP, epochs=EPOCHS, seed=0)
 
     model = load_language_model(model_name, precision="float32")
