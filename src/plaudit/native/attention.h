@@ -24,9 +24,6 @@ namespace {  // its names are free in other kernels of the library
 constexpr long QUERIES = 128;  // columns of a block, unless one token has more heads
 constexpr long KEYS = 256;     // of a block
 constexpr long COLUMNS = LANES > TILE ? LANES : TILE;  // a block has a multiple of these
-// Between rows of a block's columns: with a power of two from one row to the next, a column would
-// lie in a few sets of the cache alone, and push itself out.
-constexpr long APART = 16;
 constexpr float LOG2_E = 1.44269504088896341f;
 
 struct Sizes {
@@ -106,7 +103,6 @@ struct Queries {
     }
     long count() const { return (last - first) * shared; }
     long padded() const { return rounded_up(count(), COLUMNS); }
-    long stride() const { return padded() + APART; }
     long vectors() const { return padded() / LANES; }
     long token(long q) const { return path.token(position_Q[q]); }
     long head_of(long q) const { return head + q % shared; }

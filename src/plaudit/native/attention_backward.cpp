@@ -14,15 +14,15 @@ namespace {
 template <class U>
 struct Space {
     typedef typename U::Word Word;
-    const long columns, padded, stride = columns + APART;
+    const long columns, padded;
     Room<int32_t> position_Q{columns};
-    Room<Word> row_QD{columns * padded}, query_DQ{stride * padded}, query_QD{columns * padded};
-    Room<Word> grad_row_QD{columns * padded}, grad_DQ{stride * padded}, grad_QD{columns * padded};
+    Room<Word> row_QD{columns * padded}, query_DQ{columns * padded}, query_QD{columns * padded};
+    Room<Word> grad_row_QD{columns * padded}, grad_DQ{columns * padded}, grad_QD{columns * padded};
     Room<Word> key_KD{KEYS * padded}, value_KD{KEYS * padded}, key_pair_KD{KEYS * padded};
     Room<float> peak_Q{columns}, share_Q{columns}, delta_Q{columns};
-    Room<float> score_KQ{TILE * stride}, grad_weight_KQ{TILE * stride};
-    Room<Word> weight_KQ{TILE * stride}, grad_score_KQ{KEYS * stride};
-    Room<Word> grad_score_pair_KQ{U::STEPS == 1 ? 1 : KEYS * stride / 2};
+    Room<float> score_KQ{TILE * columns}, grad_weight_KQ{TILE * columns};
+    Room<Word> weight_KQ{TILE * columns}, grad_score_KQ{KEYS * columns};
+    Room<Word> grad_score_pair_KQ{U::STEPS == 1 ? 1 : KEYS * columns / 2};
     Room<float> grad_query_QD{columns * padded}, tile_KD{TILE * padded};
     Room<float> grad_key_XD, grad_value_XD;  // of a whole tree
     Space(long columns, long padded, long tokens)
@@ -75,7 +75,7 @@ struct Backward {
     void pack_queries(const Queries& q, Heads<const T> from, Word* row_QD, Word* across_DQ) const {
         pack_rows<U>(sizes, q.count(), q.padded(),
             [&](long i) { return from.row(q.head_of(i), q.token(i)); }, row_QD);
-        transpose(row_QD, q.padded(), sizes.padded() / U::STEPS, across_DQ, q.stride());
+        transpose(row_QD, q.padded(), sizes.padded() / U::STEPS, across_DQ, q.padded());
     }
 
     // What the forward pass knew of each query; columns that are none weigh nothing.
@@ -115,7 +115,7 @@ struct Backward {
             for (long v = seen.begin; v < seen.end; ++v) weigh(q, begin, k, v, s);
             const long rows = std::min(long(TILE), count - k), at = begin + k;
             add_tile(q, s.weight_KQ, seen, grad_QD, at, rows, s.grad_value_XD, s);
-            add_tile(q, s.grad_score_KQ + k * q.stride() / U::STEPS, seen, query_QD, at, rows,
+            add_tile(q, s.grad_score_KQ + k * q.padded() / U::STEPS, seen, query_QD, at, rows,
                      s.grad_key_XD, s);
         }
         const Word* key_KD = along_rows(U(), s.key_KD + 0, padded, size, s.key_pair_KD + 0);
@@ -126,7 +126,7 @@ struct Backward {
 
     // Scores of a tile of keys, and the gradients of their weights.
     void scores(const Queries& q, long k, Run seen, Space<U>& s) const {
-        const long width = sizes.padded() / U::STEPS, row = q.stride(), first = seen.begin * LANES;
+        const long width = sizes.padded() / U::STEPS, row = q.padded(), first = seen.begin * LANES;
         row_product<U>(s.key_KD + k * width, width, 1, s.query_DQ + first, row, width,
                        s.score_KQ + first, row, seen.end - seen.begin, false);
         row_product<U>(s.value_KD + k * width, width, 1, s.grad_DQ + first, row, width,
@@ -135,7 +135,7 @@ struct Backward {
 
     // Weights of a tile of keys for a vector of queries, and the gradients of their scores.
     void weigh(const Queries& q, long begin, long k, long v, Space<U>& s) const {
-        const long row = q.stride(), at = v * LANES;
+        const long row = q.padded(), at = v * LANES;
         const bool all = q.sees_all(v, begin + k);
         const Vec unit = splat(scale * LOG2_E), peak = load(s.peak_Q + at);
         const Vec share = load(s.share_Q + at), delta = load(s.delta_Q + at);
@@ -174,7 +174,7 @@ struct Backward {
         const Queries& q, const Word* tile_KQ, Run seen, const Word* right_QD, long position,
         long rows, float* total_XD, Space<U>& s
     ) const {
-        const long size = sizes.padded(), row = q.stride() / U::STEPS;
+        const long size = sizes.padded(), row = q.padded() / U::STEPS;
         const long first = seen.begin * LANES / U::STEPS;
         row_product<U>(tile_KQ + first, row, 1, right_QD + first * size, size,
                        (seen.end - seen.begin) * LANES / U::STEPS, s.tile_KD, size,
@@ -188,7 +188,7 @@ struct Backward {
 
     // Adds dS K to the gradients of a vector of queries.
     void add_keys(const Queries& q, long v, Run seen, const Word* key_KD, Space<U>& s) const {
-        const long size = sizes.padded(), row = q.stride(), first = seen.begin * TILE / U::STEPS;
+        const long size = sizes.padded(), row = q.padded(), first = seen.begin * TILE / U::STEPS;
         for (long i = v * LANES; i < (v + 1) * LANES; i += TILE)
             row_product<U>(by_query(U(), s) + first * row + i, 1, row, key_KD + first * size, size,
                            (seen.end - seen.begin) * TILE / U::STEPS, s.grad_query_QD + i * size,

@@ -12,12 +12,12 @@ constexpr float LEAST = -1e30f;  // a peak before the first score
 template <class U>
 struct Space {
     typedef typename U::Word Word;
-    const long columns, padded, stride = columns + APART;
+    const long columns, padded;
     Room<int32_t> position_Q{columns};
-    Room<Word> row_QD{columns * padded}, query_DQ{stride * padded};
+    Room<Word> row_QD{columns * padded}, query_DQ{columns * padded};
     Room<Word> key_KD{KEYS * padded}, value_row_KD{KEYS * padded}, value_KD{KEYS * padded};
-    Room<float> score_KQ{KEYS * stride}, out_QD{columns * padded};
-    Room<Word> weight_KQ{U::STEPS == 1 ? 1 : KEYS / 2 * stride};
+    Room<float> score_KQ{KEYS * columns}, out_QD{columns * padded};
+    Room<Word> weight_KQ{U::STEPS == 1 ? 1 : KEYS / 2 * columns};
     Room<float> peak_Q{columns}, total_Q{columns}, factor_Q{columns};
     Space(long columns, long padded) : columns(columns), padded(padded) {}
 };
@@ -35,7 +35,7 @@ struct Forward {
         const long width = sizes.padded() / U::STEPS;
         pack_rows<U>(sizes, q.count(), q.padded(),
             [&](long i) { return query.row(q.head_of(i), q.token(i)); }, s.row_QD);
-        transpose(s.row_QD + 0, q.padded(), width, s.query_DQ + 0, q.stride());
+        transpose(s.row_QD + 0, q.padded(), width, s.query_DQ + 0, q.padded());
         std::fill(s.peak_Q + 0, s.peak_Q + q.padded(), LEAST);
         std::fill(s.total_Q + 0, s.total_Q + q.padded(), 0.f);
         std::fill(s.out_QD + 0, s.out_QD + q.padded() * sizes.padded(), 0.f);
@@ -56,8 +56,8 @@ struct Forward {
         for (long t = 0; t < tiles; ++t) {
             Run seen(q.vectors(), [&](long v) { return q.sees(v, begin + t * TILE); });
             row_product<U>(
-                s.key_KD + t * TILE * width, width, 1, s.query_DQ + seen.begin * LANES, q.stride(),
-                width, s.score_KQ + t * TILE * q.stride() + seen.begin * LANES, q.stride(),
+                s.key_KD + t * TILE * width, width, 1, s.query_DQ + seen.begin * LANES, q.padded(),
+                width, s.score_KQ + t * TILE * q.padded() + seen.begin * LANES, q.padded(),
                 seen.end - seen.begin, false
             );
         }
@@ -65,13 +65,13 @@ struct Forward {
             Run seen(tiles, [&](long t) { return q.sees(v, begin + t * TILE); });
             if (seen.begin == seen.end) continue;
             softmax(q, v, begin, seen, s);
-            add_values(v, seen, q.stride(), value_KD, s);
+            add_values(v, seen, q.padded(), value_KD, s);
         }
     }
 
     // Scores of a vector of queries become weights, and what was summed so far is rescaled.
     void softmax(const Queries& q, long v, long begin, Run seen, Space<U>& s) const {
-        const long row = q.stride();
+        const long row = q.padded();
         float* score = s.score_KQ + v * LANES;
         Vec most = splat(-INFINITY), old = load(s.peak_Q + v * LANES);
         for (long t = seen.begin; t < seen.end; ++t) {
