@@ -126,6 +126,17 @@ def test_a_folder_that_cannot_be_written_is_no_fault(nano, place, caplog) -> Non
     assert "not kept for the next time" in caplog.text
 
 
+def test_what_somebody_else_keeps_is_read_all_the_same(nano, monkeypatch) -> None:
+    expected = plain(tokenised(ROWS, nano))
+
+    def refused(*_: object) -> None:
+        raise OSError("a file system that is read alone")
+
+    monkeypatch.setattr(os, "utime", refused)
+    monkeypatch.setattr(Renderer, "encoded", never)
+    assert plain(tokenised(ROWS, nano)) == expected
+
+
 def test_what_nobody_used_is_deleted(nano, place) -> None:
     list(tokenised(ROWS, nano))
     (kept,) = place.iterdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -41,7 +42,9 @@ def keep_folder(place: Path, write: Callable[[Path], None]) -> None:
 
 
 def mark_used(place: Path) -> None:
-    os.utime(place)
+    """Count the days from now; a folder of somebody else's, which only they may mark, is not."""
+    with contextlib.suppress(OSError):
+        os.utime(place)
 
 
 def _delete_unused(parent: Path) -> None:
