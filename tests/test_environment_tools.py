@@ -79,7 +79,7 @@ def test_the_calculator_refuses(expression: str, fault: str):
     began = time.monotonic()
     with pytest.raises(ToolError, match=fault):
         calculate(expression)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 10, "it is not tried"
 
 
 def test_arguments_are_checked_against_the_schema():
@@ -170,10 +170,10 @@ def test_sql_changes_nothing_and_opens_nothing(query: str, menu: Path):
 
 
 def test_a_query_without_end_is_ended(menu: Path):
-    tool = sql_tool(menu, max_rows=5, timeout_seconds=0.2)
+    tool = sql_tool(menu, max_rows=5, timeout_seconds=1)
     began = time.monotonic()
-    assert answer(tool, query=ENDLESS) == "error: the query took over 0.2 s"
-    assert time.monotonic() - began < 1.5
+    assert answer(tool, query=ENDLESS) == "error: the query took over 1 s"
+    assert time.monotonic() - began < 30, "it would take for ever"
     assert answer(tool, query="SELECT 1").endswith("\n1"), "the next query has its own time"
 
 
@@ -319,8 +319,8 @@ def description(tmp_path: Path) -> Path:
     return path
 
 
-def asked(description: Path, url: str) -> str:
-    tool = service_tool("price", description, url, timeout_seconds=0.3, allow_remote=False)
+def asked(description: Path, url: str, *, seconds: float = 30) -> str:
+    tool = service_tool("price", description, url, timeout_seconds=seconds, allow_remote=False)
     return answer(tool, drink="tea")
 
 
@@ -331,8 +331,10 @@ def test_a_service_is_posted_the_arguments(address: str, description: Path):
 
 def test_a_service_that_fails_is_an_error_for_the_model(address: str, description: Path):
     assert "answered 500" in asked(description, f"{address}/broken")
-    assert "timed out" in asked(description, f"{address}/slow")
-    assert "timed out" in asked(description, f"{address}/drip"), "the time is that of the call"
+    assert "timed out" in asked(description, f"{address}/slow", seconds=0.3)
+    assert "timed out" in asked(description, f"{address}/drip", seconds=0.3), (
+        "the time is that of the call"
+    )
     assert "more than 1000000 bytes" in asked(description, f"{address}/long")
     assert "did not answer" in asked(description, "http://127.0.0.1:9/")
     calls = len(ASKED)
@@ -358,13 +360,13 @@ def test_python_runs_in_the_sandbox():
 
     if sandbox.protection() is None:
         with pytest.raises(ValueError, match="no sandbox works"):
-            python_tool(timeout_seconds=2, memory_mb=256)
+            python_tool(timeout_seconds=4, memory_mb=256)
         return
-    tool = python_tool(timeout_seconds=2, memory_mb=256)
+    tool = python_tool(timeout_seconds=4, memory_mb=256)
     assert answer(tool, code="print(6 * 7)") == "42"
     assert answer(tool, code="1 / 0") == "error: ZeroDivisionError: division by zero"
     assert answer(tool, code="pass") == "the program printed nothing"
-    assert "limit of 2 seconds" in answer(tool, code="import time; time.sleep(9)")
+    assert "limit of 4 seconds" in answer(tool, code="import time; time.sleep(9)")
 
 
 def test_options_open_what_they_name(tmp_path: Path):

@@ -16,7 +16,7 @@ OWN = "tests.misbehaving:misbehaving"
 
 
 def opened(**options):
-    return open_verifier(OWN, {"workers": 2, "deadline_seconds": 1.0, **options})
+    return open_verifier(OWN, {"workers": 2, "deadline_seconds": 3.0, **options})
 
 
 def test_every_failure_is_invalid_with_its_reason_and_the_rest_is_scored():
@@ -28,7 +28,7 @@ def test_every_failure_is_invalid_with_its_reason_and_the_rest_is_scored():
     said = dict(zip(texts, (f.reason if isinstance(f, Invalid) else f for f in found), strict=True))
     assert said == {
         "ab": 4.0, "abc": 6.0, "a": 2.0, "loud": 8.0,
-        "hang": "took longer than 1 s",
+        "hang": "took longer than 3 s",
         "die": "the verifier's process died (exit 3)",
         "raise": "KeyError: 'the key'",
         "deep": "RecursionError: maximum recursion depth exceeded",
@@ -41,11 +41,11 @@ def test_every_failure_is_invalid_with_its_reason_and_the_rest_is_scored():
 
 def test_what_hangs_is_killed():
     before = {p.pid for p in psutil.Process().children(recursive=True)}
-    scorer = opened(workers=1, deadline_seconds=0.5)
+    scorer = opened(workers=1, deadline_seconds=2.0)
     assert scorer.verify([("ab", {})]) == [2.0]
     began = time.monotonic()
     (found,) = scorer.verify([("hang", {})])
-    assert isinstance(found, Invalid) and 0.5 <= time.monotonic() - began < 5
+    assert isinstance(found, Invalid) and 2 <= time.monotonic() - began < 30
     scorer.close()
     assert {p.pid for p in psutil.Process().children(recursive=True)} <= before
 
@@ -73,9 +73,9 @@ def test_expressions_that_explode_do_not_hold_up_the_rest():
 
 
 def test_a_pattern_without_end_is_ended():
-    scorer = open_verifier("regex", {"workers": 1, "deadline_seconds": 1.0, "pattern": "^(a+)+$"})
+    scorer = open_verifier("regex", {"workers": 1, "deadline_seconds": 3.0, "pattern": "^(a+)+$"})
     assert scorer.verify([("a" * 50 + "!", {}), ("aa", {})]) == [
-        Invalid(reason="took longer than 1 s"),
+        Invalid(reason="took longer than 3 s"),
         1.0,
     ]
     scorer.close()
