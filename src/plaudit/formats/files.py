@@ -7,6 +7,7 @@ import glob
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ class Row:
     @property
     def name(self) -> str:
         """The place without its folders, which is the same on every machine."""
-        return Path(self.where).name
+        return os.path.basename(self.where)
 
     def fail(self, problem: str, expected: str) -> NoReturn:
         """Refuse the row: what is wrong, and what a good row looks like."""

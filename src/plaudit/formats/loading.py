@@ -6,9 +6,11 @@ A name is a file, a pattern of files, one that ships with Plaudit, a directory s
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar, get_args
 
 from pydantic import ValidationError
@@ -38,6 +40,19 @@ _USED_BY: dict[type[Loaded], str] = {
 }
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's search for cycles is put off: records hold none, and each search reads them all."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def load_demonstrations(
     name: str, *, portion: Portion = WHOLE, format: Format = "auto"
 ) -> list[Demonstration]:
@@ -49,6 +64,7 @@ def load_demonstrations(
     return _load(name, (Demonstration,), portion, format)
 
 
+@_uncollected()
 def load_judged(name: str, *, portion: Portion = WHOLE, format: Format = "auto") -> list[Judged]:
     """Prompts with all their judged responses: rows with equal prompts are brought together.
 
@@ -58,6 +74,7 @@ def load_judged(name: str, *, portion: Portion = WHOLE, format: Format = "auto")
     return merge(_load(name, (Judged,), portion, format))
 
 
+@_uncollected()
 def load_judgments(name: str, *, portion: Portion = WHOLE) -> list[Judged]:
     """Judged responses row by row, before equal prompts are brought together.
 
@@ -67,6 +84,7 @@ def load_judgments(name: str, *, portion: Portion = WHOLE) -> list[Judged]:
     return _load(name, (Judged,), portion, "auto")
 
 
+@_uncollected()
 def load_stepped(
     name: str, *, portion: Portion = WHOLE, format: Format = "auto"
 ) -> list[SteppedResponse]:
@@ -78,6 +96,7 @@ def load_stepped(
     return _load(name, (SteppedResponse,), portion, format)
 
 
+@_uncollected()
 def load_prompts(name: str, *, portion: Portion = WHOLE, format: Format = "auto") -> list[Prompt]:
     """What to ask a model: prompts as they stand, or those of judged or demonstrated responses.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -26,6 +27,8 @@ Portion = Annotated[tuple[float, float], AfterValidator(check_portion)]
 
 WHOLE: Portion = (0.0, 1.0)
 
+_WORDS = re.compile(r"[^\W_]+")
+
 
 def place(conversation: str) -> float:
     """Where a conversation falls in [0, 1): a hash, so the same in every file and every run."""
@@ -47,5 +50,6 @@ def conversation_key(content: Text) -> str:
     if isinstance(content, str):
         return content
     first = next((m.content for m in content if m.role == "user"), "")
-    words = "".join(c if c.isalnum() else " " for c in first.lower()).split()
-    return " ".join(words) or "\n".join(f"{m.role}: {m.content}" for m in content)
+    return " ".join(_WORDS.findall(first.lower())) or "\n".join(
+        f"{m.role}: {m.content}" for m in content
+    )

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from plaudit.formats.files import Row
-from plaudit.formats.merging import merge
 from plaudit.formats.pairs import make_prompt
 from plaudit.formats.portions import conversation_key
 from plaudit.records import (
@@ -72,15 +71,6 @@ def read_dialogue(row: Row) -> Demonstration:
         content=messages[:first],
     )
     return Demonstration(prompt=prompt, response=Response(content=messages[first:]))
-
-
-def read_ratings(rows: Iterable[Row]) -> Iterator[Judged]:
-    """Ratings of one context together: equal responses once, a preference for each good over bad.
-
-    Raises:
-        ValueError: a row is not a rating; the message has its file and line.
-    """
-    yield from merge(map(read_rating, rows))
 
 
 def read_dialogues(rows: Iterable[Row]) -> Iterator[Demonstration]:

@@ -179,12 +179,6 @@ def memberships(store: Store, rater_id: str) -> Mapping[str, Member]:
     return {found.project: found for found in _found(store, member.c.rater == rater_id)}
 
 
-def has_lead(store: Store, project_id: str) -> bool:
-    """Whether someone leads the project."""
-    with store.reading() as connection:
-        return _leads(connection, project_id) != []
-
-
 def _found(store: Store, *where: ColumnElement[bool]) -> tuple[Member, ...]:
     rows = select(member, rater).join(rater, member.c.rater == rater.c.id).where(*where)
     with store.reading() as connection:
