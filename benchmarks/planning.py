@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -141,7 +142,8 @@ def predict(case: Case) -> dict[str, float]:
     assert plan.memory is not None and plan.work is not None, "every task's stage is planned"
     steps = plan.work.steps if stage == "rl" else None
     seconds = sum(
-        one.seconds * ((one.phase.calls or 0) / steps if steps else 1) for one in plan.phases
+        (one.seconds or math.nan) * ((one.phase.calls or 0) / steps if steps else 1)
+        for one in plan.phases
     )
     return {"peak_mb": plan.memory.peak_bytes / 1e6, "seconds": seconds}
 

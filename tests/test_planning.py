@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +17,24 @@ from benchmarks.planning import LAYOUTS, count_kept, kept_bytes
 from plaudit.artifacts import Draft
 from plaudit.cli import app
 from plaudit.models import AdapterRoles, model_path
+from plaudit.models.products import multiplies_bfloat16
 from plaudit.native import library
 from plaudit.pipeline import Step
 from plaudit.planning import Stated, plan_steps, step_of_stage, steps_of_recipe
 from plaudit.planning.advice import ways
-from plaudit.planning.arithmetic import pass_flops, sampling_flops
-from plaudit.planning.coefficients import KEPT, KEPT_BY_KERNELS
-from plaudit.planning.devices import Placement, device_of
+from plaudit.planning.arithmetic import pass_flops, phase_flops, sampling_flops
+from plaudit.planning.calibration import MeasuredClock
+from plaudit.planning.coefficients import KEPT, KEPT_BY_KERNELS, PAGES_ROOM
+from plaudit.planning.devices import GPUS, Placement, device_of
 from plaudit.planning.known import Known
 from plaudit.planning.memory import kept_bytes as planned_kept_bytes
 from plaudit.planning.memory import peak_memory
 from plaudit.planning.rows import MicroBatch, Row, cut
 from plaudit.planning.shapes import Shape, count, shape_of
-from plaudit.planning.show import quantity
+from plaudit.planning.show import explanation, quantity
 from plaudit.planning.stages import work_of
-from plaudit.planning.work import Model, Sampling
+from plaudit.planning.timing import PaperClock
+from plaudit.planning.work import Model, Phase, Sampling
 from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
 
 HERE = Path(__file__).parent.parent
@@ -137,6 +141,7 @@ def test_flops_by_hand(llama: Shape) -> None:
     expected = 2 * weights * (20 + 24) + 4 * 32 * 3 * seen + 2 * 32 * 64 * 24
     assert sampling_flops(policy, sampling) == expected
     assert sampling.active == 4 and sampling.decoding_steps == 6
+    assert sampling.active_by_prompt == [range(3), range(3, 4)]
 
 
 def test_the_four_model_problem() -> None:
@@ -158,10 +163,66 @@ def test_the_four_model_problem() -> None:
     assert lines["masters of the policy"] == 4 * 70_553_706_496
     assert lines["Adam's moments of the critic"] == 8 * 69_503_041_536
     assert lines["gradients of the critic"] == 4 * 69_503_041_536
-    held = 64 * 1024 + 256 * 1024  # a prompt's keys once for its four responses
-    assert lines["keys and values of the sampler"] == held * 2 * 80 * 1024 * 2
     assert lines["logits"] == 2**25 // 128_256 * 128_256 * 2 * 2
     assert memory.peak_bytes == sum(lines.values())
+
+
+@pytest.mark.skipif(library() is None, reason="no compiler")
+def test_kernels_sample_from_a_copy_of_the_weights() -> None:
+    few = ["lora_r=16", "gradient_checkpointing=true", "sampling_slots=4"]
+    steps = steps_of_recipe(FOUR_MODELS, [f"steps.ppo.{option}" for option in few])
+    work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
+    assert work is not None
+    here = peak_memory(work, Placement(device=device_of("cpu")))
+    [copied] = [x for x in here.passing if x.what == "weights as kernels read them"]
+    embedded = 128_256 * 8192
+    factor = 2 if multiplies_bfloat16() else 4
+    assert copied.bytes == factor * (70_553_706_496 - embedded - (2 * 80 + 1) * 8192)
+    assert copied.what not in {line.what for line in peak_memory(work, H100).lines}
+
+
+SAMPLING = ["steps.ppo.lora_r=16", "steps.ppo.gradient_checkpointing=true"]
+"""With which sampling is the peak: an update holds less than its keys and values."""
+
+
+def _peak_lines(placement: Placement, overrides: list[str]) -> dict[str, float]:
+    steps = steps_of_recipe(FOUR_MODELS, overrides)
+    work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
+    assert work is not None
+    return {line.what: line.bytes for line in peak_memory(work, placement).lines}
+
+
+def test_keys_and_values_stand_while_sampling_and_no_longer() -> None:
+    name = "keys and values of the sampler"
+    held = 64 * 1024 + 256 * 1024  # a prompt's keys once for its four responses
+    assert _peak_lines(H100, SAMPLING)[name] == held * 2 * 80 * 1024 * 2 * PAGES_ROOM
+    assert name not in _peak_lines(H100, [])
+
+
+def test_slots_are_each_devices_own() -> None:
+    sampling = Sampling(
+        prompts=512, responses=1, prompt_tokens=512, response_tokens=512, slots=64, longest=1024
+    )
+    phase = Phase(
+        name="sampling", kind="sample", sampling=sampling, calls=1,
+        models=(Model(role="policy", shape=shape_of("Qwen/Qwen2.5-7B")),),
+    )  # fmt: skip
+    one, four = (PaperClock(replace(H100, gpus=gpus)).seconds(phase, "bfloat16") for gpus in (1, 4))
+    assert one == pytest.approx(4 * four, rel=0.01)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device", GPUS)
+def test_no_sampling_is_faster_than_its_arithmetic(device: str, precision) -> None:
+    sampling = Sampling(
+        prompts=1024, responses=1, prompt_tokens=128, response_tokens=128, slots=1024, longest=256
+    )
+    phase = Phase(
+        name="sampling", kind="sample", sampling=sampling, calls=1,
+        models=(Model(role="policy", shape=shape_of("Qwen/Qwen2.5-7B")),),
+    )  # fmt: skip
+    seconds = PaperClock(Placement(device=device_of(device))).seconds(phase, precision)
+    assert phase_flops(phase) / seconds < GPUS[device].flops_per_s[precision]
 
 
 def test_a_part_of_a_call_is_not_told_as_none() -> None:
@@ -177,7 +238,6 @@ def test_shards_divide_what_stands_and_not_what_passes() -> None:
         for placement in (H100, replace(H100, gpus=8, sharding="fsdp"))
     )
     assert many["weights of the policy"] == one["weights of the policy"] / 8
-    assert many["keys and values of the sampler"] == one["keys and values of the sampler"] / 8
     assert many["activations of the policy"] == one["activations of the policy"]
     assert "gathered weights of the policy" in many.keys() - one.keys()
 
@@ -207,11 +267,12 @@ def test_layers_computed_again_keep_less_and_cost_a_pass_more(lora_r: int) -> No
 def _update_of_ppo(options: list[str]) -> tuple[float, float]:
     """Bytes that autograd keeps of the policy, and operations of the update."""
     steps = steps_of_recipe(FOUR_MODELS, options)
-    ppo = plan_steps(steps, H100).steps[1]
-    assert ppo.memory is not None
-    [activations] = [p for p in ppo.memory.passing if p.what.startswith("activations")]
-    [update] = [p for p in ppo.phases if p.phase.name == "update"]
-    return activations.bytes, update.flops
+    work = work_of("rl", steps[1].config, Known(steps=steps, stated=Stated()))
+    assert work is not None
+    [update] = [phase for phase in work.phases if phase.name == "update"]
+    passing = peak_memory(replace(work, phases=(update,)), H100).passing
+    [activations] = [line for line in passing if line.what.startswith("activations")]
+    return activations.bytes, phase_flops(update)
 
 
 def test_ways_out_are_reckoned_by_the_same_arithmetic() -> None:
@@ -226,6 +287,51 @@ def test_ways_out_are_reckoned_by_the_same_arithmetic() -> None:
     enough = [way for way in found if way.fits]
     assert enough and all("--gpus" in way.change for way in enough)
     assert all(way.peak_bytes <= H100.device.usable_bytes for way in enough)
+    fewest = int(enough[0].change.split("--gpus ")[1].split(",")[0])
+    one_less = replace(H100, gpus=fewest - 1, sharding="fsdp")
+    saving = steps_of_recipe(FOUR_MODELS, ["steps.ppo.gradient_checkpointing=true"])
+    work = work_of("rl", saving[1].config, Known(steps=saving, stated=Stated()))
+    assert work is not None
+    assert peak_memory(work, one_less).peak_bytes > H100.device.usable_bytes
+
+
+def test_what_a_stage_refuses_is_no_part_of_all_together() -> None:
+    asked = [
+        "model=Qwen/Qwen2.5-3B", "dataset=org/x", "moving_reference={ref_model_sync_steps: 10}",
+        "max_length=16384",
+    ]  # fmt: skip
+    steps = step_of_stage("preference", asked, None)
+    found = ways(steps[0], Known(steps=steps, stated=Stated()), H100)
+    assert not any("lora_r" in way.change for way in found)
+    assert any(
+        way.fits for way in found if way.change == "precision=bfloat16, gradient_checkpointing=true"
+    )
+
+
+def test_what_does_not_fit_here_is_not_timed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MeasuredClock, "seconds", lambda *_: pytest.fail("it was timed"))
+    small = replace(device_of("cpu"), memory_bytes=8e9)
+    steps = step_of_stage("sft", ["model=Qwen/Qwen2.5-7B", "dataset=org/x"], None)
+    plan = plan_steps(steps, Placement(device=small), stated=Stated(rows=100))
+    assert not plan.steps[0].fits and plan.steps[0].seconds is None
+    assert plan.steps[0].flops is not None
+    assert "  time: not measured, for the step does not fit here" in explanation(plan.steps[0])
+
+
+def test_evaluate_holds_its_baseline_beside_the_policy_that_answers() -> None:
+    asked = [
+        "baseline=Qwen/Qwen2.5-7B-Instruct", "policies={tuned: Qwen/Qwen2.5-7B}",
+        "judge=Qwen/Qwen2.5-0.5B", "dataset=org/x",
+    ]  # fmt: skip
+    steps = step_of_stage("evaluate", asked, None)
+    plan = plan_steps(steps, H100, stated=Stated(rows=1000)).steps[0]
+    assert plan.work is not None and plan.memory is not None
+    assert [m.role for m in plan.work.models] == ["baseline", "reference", "judge"]
+    assert [p.phase.name for p in plan.phases].count("reference") == 2
+    kept = [line for line in plan.memory.lines if line.what.startswith("keys")]
+    assert len(kept) == 1, "one policy answers at a time"
+    [sampling, *_] = [p.phase.sampling for p in plan.phases if p.phase.sampling]
+    assert sampling.prompts == 1000, "all are asked in one call"
 
 
 def test_more_gpus_take_less_time_until_they_have_no_rows() -> None:
@@ -304,6 +410,39 @@ def test_options_that_do_not_go_together_are_refused(options: list[str], message
     assert message in str(found.exception)
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (["sft", "model=Qwen/Qwen2.5-7B", "dataset=no.jsonl"], "dataset: no.jsonl: no such file"),
+        (["sft", "model=Qwen/Qwen2.5-7B", "dataset=org/x", "device=tpu"], "device: tpu: no device"),
+        ([str(FOUR_MODELS), "steps.ppo.device=tpu"], "steps.ppo.device: tpu: no device"),
+    ],
+)
+def test_what_could_not_run_is_not_planned(said: list[str], message: str) -> None:
+    found = CliRunner().invoke(app, ["plan", *said, "--device", "h100"])
+    assert isinstance(found.exception, ValueError) and message in str(found.exception)
+
+
+def test_a_device_on_the_command_line_is_laid_aside_too() -> None:
+    said = ["plan", str(FOUR_MODELS), "steps.ppo.device=cuda", "--device", "h100"]
+    assert CliRunner().invoke(app, said).exit_code == 0
+
+
+def test_steps_that_are_a_list_are_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("output: runs/x\nsteps: [1, 2]\n")
+    found = CliRunner().invoke(app, ["plan", str(recipe)])
+    assert isinstance(found.exception, ValueError) and "r.yaml: steps" in str(found.exception)
+
+
+def test_what_to_say_of_the_unknown_is_told() -> None:
+    said = ["plan", "sft", "model=Qwen/Qwen2.5-7B", "dataset=org/x", "--device", "h100"]
+    assert (
+        "unknown: how many rows sft will have; say --rows N" in CliRunner().invoke(app, said).output
+    )
+    assert "say --rows" not in CliRunner().invoke(app, [*said, "--rows", "10"]).output
+
+
 @pytest.mark.parametrize("option", ["--rows", "--prompt-tokens", "--response-tokens", "--gpus"])
 def test_numbers_below_one_are_refused(option: str) -> None:
     found = CliRunner().invoke(app, ["plan", str(FOUR_MODELS), "--device", "h100", option, "0"])
@@ -327,6 +466,13 @@ def test_this_machine_is_timed_with_slices_of_the_model() -> None:
     [plan] = plan_steps(steps, Placement(device=device_of("cpu"))).steps
     assert plan.seconds is not None and 0 < plan.seconds < 600
     assert plan.fits and plan.memory is not None and plan.memory.peak_bytes > 400e6
+
+
+def test_a_busy_machine_is_said_beside_its_timings() -> None:
+    """Two processes with two threads each on two cores were timed at 25 times their time alone."""
+    cores = os.cpu_count() or 1
+    assert f"a load of {2 * cores}.0 on {cores} cores" in MeasuredClock(load=2.0 * cores).said
+    assert "load" not in MeasuredClock(load=0.0).said
 
 
 def test_what_other_options_wrote_is_no_model_of_this_plan(tmp_path: Path) -> None:

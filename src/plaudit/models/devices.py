@@ -11,6 +11,11 @@ from pydantic import AfterValidator
 _NAMES = re.compile(r"cpu|cuda(:(?P<index>\d+))?")
 
 
+def is_device_name(name: object) -> bool:
+    """Whether some machine may have a device of that name."""
+    return isinstance(name, str) and _NAMES.fullmatch(name) is not None
+
+
 def check_device(name: str) -> str:
     """The name, if there is such a device here.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +18,7 @@ ADAPTER_RANK = 16
 LEAST: Mapping[str, int] = {"micro_batch_tokens": 256, "sampling_slots": 4, "num_generations": 2}
 """Settings that are halved, and where that ends. Fewer responses to a prompt make shorter rows, but
 change what is learned."""
-GPU_COUNTS = (*range(2, 17), *range(24, 129, 8), 192, 256, 384, 512, 1024)
+MOST_GPUS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,15 +32,18 @@ class Way:
 
 def ways(step: Step, known: Known, placement: Placement) -> list[Way]:
     """Changes that lower a step's peak: settings one by one, all of them, and more devices."""
-    singles = list(_settings(step, known, placement))
-    found = [_tried(step, known, placement, changes) for changes in singles]
-    together = {k: v for changes in singles for k, v in changes.items()}
-    if len(singles) > 1:
+    settings = _settings(step, known, placement)
+    tried = [(changes, _tried(step, known, placement, changes)) for changes in settings]
+    found = [way for _, way in tried]
+    # What a stage has rules against is no part of all together.
+    singles = [changes for changes, way in tried if way is not None]
+    together = _all_of(singles, step, known, placement)
+    if len(together) > 1:
         found.append(_tried(step, known, placement, together))
     if not placement.measured:
-        tried = [{}, _recomputing(step), together]
-        for i, changes in enumerate(tried):
-            if changes not in tried[:i]:
+        starts = [{}, _recomputing(step), together]
+        for i, changes in enumerate(starts):
+            if changes not in starts[:i]:
                 found += _sharded(step, known, placement, changes)
     return [way for way in found if way is not None]
 
@@ -54,9 +58,21 @@ def _settings(step: Step, known: Known, placement: Placement) -> Iterator[dict[s
     if changes := _recomputing(step):
         yield changes
     for name, least in LEAST.items():
-        lowered = _lowered(step, known, placement, name, least)
+        lowered = _lowered(step, known, placement, name, least, beside={})
         if lowered is not None:
             yield {name: lowered}
+
+
+def _all_of(
+    singles: list[dict[str, Any]], step: Step, known: Known, placement: Placement
+) -> dict[str, Any]:
+    """All at once, with what lowers the peak only beside the others."""
+    found = {name: value for changes in singles for name, value in changes.items()}
+    for name, least in LEAST.items():
+        lowered = _lowered(step, known, placement, name, least, beside=found)
+        if lowered is not None:
+            found[name] = lowered
+    return found
 
 
 def _recomputing(step: Step) -> dict[str, Any]:
@@ -64,13 +80,24 @@ def _recomputing(step: Step) -> dict[str, Any]:
     return {"gradient_checkpointing": True} if keeps else {}
 
 
-def _lowered(step: Step, known: Known, placement: Placement, name: str, least: int) -> int | None:
+def _lowered(
+    step: Step,
+    known: Known,
+    placement: Placement,
+    name: str,
+    least: int,
+    *,
+    beside: dict[str, Any],
+) -> int | None:
     """Halved until the step fits, or it helps no more; None where it never does."""
-    tried, peak = getattr(step.config, name, 0), _peak(step, known, placement)
+    now = _tried(step, known, placement, beside)
+    if now is None or now.fits:
+        return None
+    tried, peak = beside.get(name, getattr(step.config, name, 0)), now.peak_bytes
     found: int | None = None
     while tried > least:
         tried = max(least, tried // 2)
-        way = _tried(step, known, placement, {name: tried})
+        way = _tried(step, known, placement, beside | {name: tried})
         if way is None or way.peak_bytes >= peak:
             break
         found, peak = tried, way.peak_bytes
@@ -79,24 +106,24 @@ def _lowered(step: Step, known: Known, placement: Placement, name: str, least: i
     return found
 
 
-def _peak(step: Step, known: Known, placement: Placement) -> float:
-    way = _tried(step, known, placement, {})
-    assert way is not None, "the config as it is was accepted before"
-    return way.peak_bytes
-
-
 def _sharded(
     step: Step, known: Known, placement: Placement, changes: dict[str, Any]
 ) -> Iterator[Way]:
     """The smallest number of devices among which the step fits."""
     said = "".join(f"{change}, " for change in _said(changes))
-    for gpus in GPU_COUNTS:
+
+    def among(gpus: int) -> Way | None:
         many = replace(placement, gpus=gpus, sharding="fsdp")
-        way = _tried(step, known, many, changes)
-        if way is not None and way.fits:
-            enough = f"--sharding fsdp --gpus {gpus}, the fewest that do"
-            yield replace(way, change=f"{said}{enough}")
-            break
+        return _tried(step, known, many, changes)
+
+    def fits(gpus: int) -> bool:
+        way = among(gpus)
+        return way is not None and way.fits
+
+    fewest = bisect_left(range(MOST_GPUS), True, lo=2, key=fits)
+    if fewest < MOST_GPUS and (way := among(fewest)) is not None:
+        enough = f"--sharding fsdp --gpus {fewest}, the fewest that do"
+        yield replace(way, change=f"{said}{enough}")
 
 
 def _tried(step: Step, known: Known, placement: Placement, changes: dict[str, Any]) -> Way | None:

@@ -127,16 +127,29 @@ def asking_work(config: Any, known: Known) -> Work:
     )  # fmt: skip
     phases: list[Phase] = []
     models = [Model(role=name, shape=known.shape(model)) for name, model in policies.items()]
-    once = None if lengths.count is None else lengths.count / ASKED_TOGETHER
+    together = getattr(config, "save_prompts", None) or lengths.count or ASKED_TOGETHER
+    once = None if lengths.count is None else lengths.count / together
+    held = _held_against(config, known)
     for model in models:
-        phases += sampled(config, model, judges, lengths, calls=once, prompts=ASKED_TOGETHER)
+        asked = sampled(config, model, judges, lengths, calls=once, prompts=together)
+        phases += asked
+        for reference in held:
+            cut = batches(lengths, together, config.micro_batch_tokens, reference.shape)
+            phases.append(forward_pass("reference", (reference,), cut, once))
     # One policy is in memory at a time, the largest counts.
     largest = max(models, key=lambda model: model.weights)
     return Work(
-        models=(largest, *judges), phases=tuple(phases), precision=config.precision,
+        models=(largest, *held, *judges), phases=tuple(phases), precision=config.precision,
         lengths=lengths, steps=lengths.count,
     )  # fmt: skip
 
 
 ASKED_TOGETHER = 64
-"""Prompts that a call of a stage that only asks is reckoned with."""
+"""Prompts of a call, where it is not known how many there are."""
+
+
+def _held_against(config: Any, known: Known) -> list[Model]:
+    """The baseline, which evaluate keeps beside the policy that answers: it is asked how probable
+    every answer is."""
+    baseline = getattr(config, "baseline", None)
+    return [Model(role="reference", shape=known.shape(baseline))] if baseline else []

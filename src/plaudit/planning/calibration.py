@@ -6,6 +6,7 @@ tell what a layer takes and what the rest does; both go through the code that wi
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ TIMED_SECONDS = 0.5
 """Of timing one slice, after which it is not run again."""
 TIMED_FLOPS = 2e11
 """A batch is cut down to rows of so much arithmetic a layer, where it has more."""
-DECODED = (2, 10)
+ROOM = 1.25
+"""Threads for a core, with what else runs, beyond which timings are said to be doubtful."""
+DECODED = (2, 18)
 """Tokens of two timed calls of the sampler, which differ in decoding alone."""
 
 
@@ -41,14 +44,25 @@ DECODED = (2, 10)
 class MeasuredClock:
     """Times slices as phases ask for them, and remembers."""
 
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    """The machine's over the minute before, which other work may have gone on from."""
     _found: dict[tuple, float] = field(default_factory=dict)
     _slices: dict[tuple, PreTrainedModel] = field(default_factory=dict)
 
     @property
     def said(self) -> str:
-        return (
+        threads = torch.get_num_threads()
+        measured = (
             f"measured here: slices of {DEPTHS[0]} and {DEPTHS[1]} layers of each model, on "
-            f"{torch.get_num_threads()} threads"
+            f"{threads} threads"
+        )
+        cores = os.cpu_count() or 1
+        if threads + self.load <= ROOM * cores:
+            return measured
+        # Threads that wait for one another wait for whatever else has their cores.
+        return (
+            f"{measured}; the minute before had a load of {self.load:.1f} on {cores} cores: if "
+            "that work went on, this is up to many times what it takes alone"
         )
 
     def seconds(self, phase: Phase, precision: Precision) -> float:
@@ -187,8 +201,8 @@ def _time_decoding(model: PreTrainedModel, sampling: Sampling) -> float:
     taken = []
     for tokens in DECODED:
         starts = [
-            Start(name=str(i), ids=ids, indices=range(1), max_tokens=tokens)
-            for i in range(sampling.active)
+            Start(name="timed", ids=ids, indices=indices, max_tokens=tokens)
+            for indices in sampling.active_by_prompt
         ]
         params = SamplingParams(max_tokens=tokens)
         taken.append(_fastest(lambda s=starts, p=params: sampler.go_on(s, p)))

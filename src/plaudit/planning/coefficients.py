@@ -51,6 +51,8 @@ feed-forward layer gate, other half and product."""
 
 SAMPLED_BYTES = 12
 """For a sequence and an entry of the vocabulary, in sampling: logits, probabilities and sums."""
+PAGES_ROOM = 1.25
+"""Keys and values allocated for those that are held: pages of 64 tokens, which grow by halves."""
 
 FORWARD_WIDTHS = 4
 """Tensors of a token's widest width that a pass holds at a time, of those that nothing keeps."""

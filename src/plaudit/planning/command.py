@@ -13,13 +13,14 @@ from rich.console import Console
 
 from plaudit.catalogue import CATALOGUE
 from plaudit.config import apply_overrides, make_config, read_yaml
+from plaudit.models.devices import is_device_name
 from plaudit.pipeline import Step, read_recipe, stage_module
 from plaudit.planning.advice import ways
 from plaudit.planning.data import Stated
 from plaudit.planning.devices import HERE, Placement, Sharding, device_of
 from plaudit.planning.known import Known
 from plaudit.planning.plan import Plan, plan_steps
-from plaudit.planning.show import as_data, explanation, table, ways_line
+from plaudit.planning.show import as_data, explanation, missing, table, ways_line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,7 @@ def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
         return
     console = Console(soft_wrap=True, highlight=False)
     Console().print(table(plan))
-    for line in (plan.times, *on_paper(placement)):
+    for line in (plan.times, *on_paper(placement), *missing(plan)):
         console.print(line)
     known = Known(steps=steps, stated=asked.stated, on_cpu=placement.measured)
     for line in _told(plan, steps, known, explain=asked.explain):
@@ -65,9 +66,12 @@ def steps_of_recipe(path: Path, overrides: Sequence[str]) -> tuple[Step, ...]:
     Raises:
         ValueError: as ``plaudit.pipeline.read_recipe``.
     """
-    said = read_yaml(path).get("steps") or {}
-    moved = [name for name, step in said.items() if isinstance(step, dict) and "device" in step]
-    here = [f"steps.{name}.device=cpu" for name in moved]
+    said = apply_overrides(read_yaml(path), overrides).get("steps")
+    steps = said if isinstance(said, dict) else {}
+    devices = {n: s["device"] for n, s in steps.items() if isinstance(s, dict) and "device" in s}
+    for name, device in devices.items():
+        _check_device(f"steps.{name}.device", device)
+    here = [f"steps.{name}.device=cpu" for name in devices]
     return read_recipe(path, [*overrides, *here]).steps
 
 
@@ -80,13 +84,20 @@ def step_of_stage(stage: str, overrides: Sequence[str], config: Path | None) -> 
     module = stage_module(stage)
     values: dict[str, Any] = apply_overrides(read_yaml(config) if config else {}, overrides)
     if "device" in values:
+        _check_device("device", values["device"])
         values["device"] = "cpu"
     resolved = make_config(module.CONFIG, values, str(config or stage))
+    module.inputs(resolved)
     nowhere = Path(os.devnull)  # nothing that the stage reads can lie there
     step = Step(
         name=stage, stage=stage, module=module, config=resolved, output=nowhere, after=()
     )  # fmt: skip
     return (step,)
+
+
+def _check_device(key: str, name: Any) -> None:
+    if not is_device_name(name):
+        raise ValueError(f"{key}: {name}: no device; expected cpu, cuda or cuda:N")
 
 
 def on_paper(placement: Placement) -> Iterator[str]:

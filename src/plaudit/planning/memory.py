@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from plaudit.models.forward import chunk_tokens
 from plaudit.models.loading import Precision
+from plaudit.models.products import multiplies_bfloat16
 from plaudit.planning.coefficients import (
     BYTES,
     FORWARD_WIDTHS,
@@ -16,6 +17,7 @@ from plaudit.planning.coefficients import (
     KEPT,
     KEPT_BY_KERNELS,
     KERNELS_BYTES,
+    PAGES_ROOM,
     SAMPLED_BYTES,
 )
 from plaudit.planning.devices import Placement
@@ -100,9 +102,6 @@ def _standing(work: Work, placement: Placement) -> Iterator[Line]:
     for model in work.models:
         if model.learned:
             yield from _learning(model, work.precision, share, of)
-    for phase in work.phases:
-        if phase.sampling is not None:
-            yield _slots(phase.models[0].shape, phase.sampling, size, placement)
 
 
 def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterator[Line]:
@@ -118,15 +117,15 @@ def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterat
 
 def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) -> Line:
     held = 2 * shape.layers * shape.key_size * size
-    rows = -(-sampling.active // placement.gpus)
+    rows = -(-sampling.on(placement.gpus).active // placement.gpus)
     prompts, response = -(-rows // sampling.responses), round(sampling.response_tokens)
     longest = sampling.longest - response
     tokens = prompts * longest + rows * response
     how = (
         f"({prompts} prompts x {longest} + {rows} responses x {response} tokens) x {held:,} B "
-        f"(2 L G x {size})"
+        f"(2 L G x {size}) x {PAGES_ROOM}"
     )
-    return Line("keys and values of the sampler", tokens * held, how)
+    return Line("keys and values of the sampler", tokens * held * PAGES_ROOM, how)
 
 
 def _passing(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
@@ -145,10 +144,20 @@ def _largest(work: Work, phase: Phase, placement: Placement) -> Iterator[Line]:
         logits = sampling.active * shape.vocab_size
         how = f"{sampling.active} tokens x {shape.vocab_size:,} x {SAMPLED_BYTES} B"
         yield Line("logits", logits * SAMPLED_BYTES, how)
+        yield _slots(shape, sampling, BYTES[work.precision], placement)
+        if placement.measured and shape.by_kernels:
+            yield _packed_weights(shape, work.precision)
         return
     # Of several models one computes after another.
     each = (tuple(_of_model(work, phase, model, placement)) for model in phase.models)
     yield from max(each, key=lambda lines: sum(line.bytes for line in lines))
+
+
+def _packed_weights(shape: Shape, precision: Precision) -> Line:
+    """The copy that kernels sample from, of factors as they are multiplied."""
+    size = BYTES[precision] if multiplies_bfloat16() else BYTES["float32"]
+    weights = shape.matrix_parameters + shape.vocab_size * shape.hidden_size
+    return Line("weights as kernels read them", weights * size, f"{_count(weights)} x {size} B")
 
 
 def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> Iterator[Line]:

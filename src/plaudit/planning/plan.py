@@ -24,11 +24,12 @@ class PhasePlan:
     phase: Phase
     flops: float
     """Of a call."""
-    seconds: float
-    """Of a call."""
+    seconds: float | None
+    """Of a call; None where it was not timed."""
 
-    def over_all(self, quantity: float) -> float | None:
-        return None if self.phase.calls is None else quantity * self.phase.calls
+    def over_all(self, quantity: float | None) -> float | None:
+        calls = self.phase.calls
+        return None if calls is None or quantity is None else quantity * calls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,19 +107,22 @@ def _step(step: Step, known: Known, placement: Placement, clock: Clock) -> StepP
     if work is None:
         return StepPlan(name=step.name, stage=step.stage, work=None, unknown="not reckoned")
     memory = peak_memory(work, placement)
+    fits = memory.peak_bytes <= placement.device.usable_bytes
+    # To time here what does not fit here would take the very memory that is missing.
+    timed = clock if fits or not placement.measured else None
     return StepPlan(
         name=step.name,
         stage=step.stage,
         work=work,
         memory=memory,
-        fits=memory.peak_bytes <= placement.device.usable_bytes,
-        phases=tuple(_phases(work, clock)),
+        fits=fits,
+        phases=tuple(_phases(work, timed)),
     )
 
 
-def _phases(work: Work, clock: Clock) -> Iterator[PhasePlan]:
+def _phases(work: Work, clock: Clock | None) -> Iterator[PhasePlan]:
     for phase in work.phases:
-        seconds = clock.seconds(phase, work.precision)
+        seconds = clock.seconds(phase, work.precision) if clock else None
         yield PhasePlan(phase=phase, flops=phase_flops(phase), seconds=seconds)
 
 

@@ -45,7 +45,16 @@ def explanation(step: StepPlan) -> Iterator[str]:
     yield from (f"    {line}" for line in _memory_lines(step.memory))
     for phase in step.phases:
         yield f"  {_phase_line(phase)}"
+    if any(phase.seconds is None for phase in step.phases):
+        yield "  time: not measured, for the step does not fit here"
     yield from (f"  note: {note}" for note in step.work.notes)
+
+
+def missing(plan: Plan) -> Iterator[str]:
+    """What is to be said for what is unknown to be known."""
+    names = [step.name for step in plan.steps if step.work is not None and step.tokens is None]
+    if names:
+        yield f"unknown: how many rows {', '.join(names)} will have; say --rows N"
 
 
 def ways_line(way: Way) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from plaudit.models.loading import Precision
-from plaudit.planning.arithmetic import phase_flops
+from plaudit.planning.arithmetic import phase_flops, sampling_flops
 from plaudit.planning.coefficients import (
     BYTES,
     DECODING_BANDWIDTH,
@@ -67,19 +67,21 @@ class PaperClock:
     def _sampling(self, model: Model, sampling: Sampling, precision: Precision) -> float:
         """Prompts at the rate of a forward pass, then at each token all weights and keys are read.
 
-        With shards, each device reads its part of them (tensor parallelism).
+        With shards, each device reads its part of them (tensor parallelism). No less than computing
+        takes.
         """
         device, gpus, shape = self.placement.device, self.placement.gpus, model.shape
-        size = BYTES[precision]
+        size, sampling = BYTES[precision], sampling.on(gpus)
         prompts = 2.0 * shape.matrix_parameters * sampling.prompts * sampling.prompt_tokens
-        before = prompts / (device.flops_per_s[precision] * FORWARD_UTILISATION * gpus)
+        rate = device.flops_per_s[precision] * FORWARD_UTILISATION * gpus
         together = self.placement.shards
         active = sampling.active / (1 if together > 1 else gpus)
         keys = 2 * shape.layers * shape.key_size * sampling.context * active
         read = (model.weights + keys) * size / together
         reading = read / (device.bytes_per_s * DECODING_BANDWIDTH)
         token = max(reading, LAUNCHED * LAUNCH_SECONDS * shape.layers)
-        return before + sampling.decoding_steps * token
+        decoding = prompts / rate + sampling.decoding_steps * token
+        return max(decoding, sampling_flops(model, sampling) / rate)
 
     def _exchanging(self, phase: Phase, precision: Precision) -> float:
         """Of one call, hidden behind the computing where that takes longer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from plaudit.models.loading import Precision
@@ -54,6 +54,7 @@ class Sampling:
     prompt_tokens: float
     response_tokens: float
     slots: int
+    """Of each device."""
     longest: int
     """Tokens that a slot has room for."""
 
@@ -61,9 +62,21 @@ class Sampling:
     def sequences(self) -> int:
         return self.prompts * self.responses
 
+    def on(self, gpus: int) -> Sampling:
+        """The same in the slots of so many devices."""
+        return replace(self, slots=self.slots * gpus)
+
     @property
     def active(self) -> int:
         return min(self.slots, self.sequences)
+
+    @property
+    def active_by_prompt(self) -> list[range]:
+        """Slots in use, those of one prompt together: they share its keys."""
+        return [
+            range(first, min(first + self.responses, self.active))
+            for first in range(0, self.active, self.responses)
+        ]
 
     @property
     def decoding_steps(self) -> float:
