@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from plaudit.models import SeparateRoles, collate, hidden_states
@@ -26,6 +27,7 @@ from tests.tiny import VOCAB, random_tree, tiny_language_model, tiny_scalar_mode
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no compiler")
 KNOWN = ("llama", "qwen2", "qwen3", "mistral")
+IDS = torch.randint(0, VOCAB, (100,), generator=torch.Generator().manual_seed(1)).numpy()
 LONG = SamplingParams(max_tokens=PAGE_TOKENS + 9, seed=3)
 
 
@@ -40,6 +42,16 @@ def model_of(family: str, dtype: torch.dtype = torch.float32, *, head_size: int 
             elif "embed" not in name:
                 p.mul_(1.5)
     return model.eval()
+
+
+def adapted(model, **how):
+    """With an adapter that is random, and as large as what it is added to."""
+    peft = get_peft_model(model, LoraConfig(**{"r": 4, "target_modules": ["q_proj"], **how}))
+    torch.manual_seed(0)
+    for name, parameter in peft.named_parameters():
+        if ".lora_" in name:
+            parameter.data = 0.2 * torch.randn_like(parameter)
+    return peft.get_base_model().eval()
 
 
 def by_modules(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +82,35 @@ def test_the_same_text_as_by_the_models_modules(family, n, monkeypatch):
     assert [r.ids.tolist() for r in ours] == [r.ids.tolist() for r in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", KNOWN)
+def test_with_an_adapter_too(family, monkeypatch):
+    plain = sampled(model_of(family), 7, 2, LONG)
+    model = adapted(model_of(family), target_modules="all-linear")
+    assert is_decodable(model)
+    ours = sampled(model, 7, 2, LONG)
+    by_modules(monkeypatch)
+    theirs = sampled(model, 7, 2, LONG)
+    for a, b, without in zip(ours, theirs, plain, strict=True):
+        assert a.ids.tolist() == b.ids.tolist()
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4)
+        assert not np.allclose(a.logprobs[0], without.logprobs[0])
+
+
+def test_an_adapter_that_is_off_or_merged_is_not_added():
+    model = adapted(model_of("llama"), target_modules="all-linear")
+    layers = [m for m in model.modules() if isinstance(m, LoraLayer)]
+    on = logits_of(model, IDS)
+    for layer in layers:
+        layer.merge()
+    torch.testing.assert_close(logits_of(model, IDS), on, atol=1e-4, rtol=1e-4)
+    for layer in layers:
+        layer.unmerge()
+        layer.enable_adapters(False)
+    off = logits_of(model, IDS)
+    torch.testing.assert_close(off, logits_of(model_of("llama"), IDS), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(off, on, atol=0.1)
 
 
 @pytest.mark.parametrize("slots", [4, 24])
@@ -108,14 +149,16 @@ def test_nor_on_the_number_of_threads():
         assert a.logprobs.tolist() == b.logprobs.tolist()
 
 
+@pytest.mark.parametrize("with_adapter", [False, True])
 @pytest.mark.parametrize("family", KNOWN)
-def test_bfloat16_is_as_near_to_float32_as_the_modules_are(family: str):
-    exact = model_of(family)
-    rounded = model_of(family, torch.bfloat16)
-    ids = torch.randint(0, VOCAB, (1, 100), generator=torch.Generator().manual_seed(1))
+def test_bfloat16_is_as_near_to_float32_as_the_modules_are(family: str, with_adapter: bool):
+    exact, rounded = model_of(family), model_of(family, torch.bfloat16)
+    if with_adapter:
+        exact, rounded = (adapted(m, target_modules="all-linear") for m in (exact, rounded))
+    ids = torch.as_tensor(IDS)[None]
     with torch.inference_mode():
         reference, by_modules = (m(input_ids=ids).logits[0].float() for m in (exact, rounded))
-        ours = logits_of(rounded, ids[0].numpy())
+        ours = logits_of(rounded, IDS)
     error, theirs = ((x - reference).square().mean().sqrt() for x in (ours, by_modules))
     assert 0 < error < 1.2 * theirs
 
@@ -150,8 +193,10 @@ def test_what_the_kernels_do_not_know_is_left_to_the_modules():
         num_hidden_layers=1, mlp_bias=True,
     )  # fmt: skip
     assert not is_decodable(LlamaForCausalLM(biased))
-    adapted = get_peft_model(model_of("llama"), LoraConfig(target_modules=["q_proj"]))
-    assert not is_decodable(adapted.get_base_model())
+    for how in ({"use_dora": True}, {"lora_bias": True}, {"target_modules": ["embed_tokens"]}):
+        assert not is_decodable(adapted(model_of("qwen2"), **how))
+    assert is_decodable(adapted(model_of("llama"), lora_dropout=0.1))
+    assert not is_decodable(adapted(model_of("llama"), lora_dropout=0.1).train())
     hooked = model_of("llama")
     hooked.model.layers[0].mlp.register_forward_hook(lambda *x: None)
     assert not is_decodable(hooked)
@@ -189,12 +234,16 @@ def test_only_what_has_mass_is_drawn():
     assert draw(logits_BV, uniform_B, 1.0)[0].tolist() == [65, 65, 65]
 
 
+@pytest.mark.parametrize("how", [{}, {"temperature": 0.0}, {"top_p": 0.9}, {"top_k": 3}])
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_a_broken_model_is_named(broken: float):
+def test_a_broken_model_is_named(broken: float, native: bool, how, monkeypatch):
+    if not native:
+        monkeypatch.setattr(tokens, "is_drawable", lambda logits: False)
     logits_BV = torch.zeros(2, 40)
     logits_BV[1, 3] = broken
     with pytest.raises(ValueError, match="not numbers"):
-        draw(logits_BV, torch.zeros(2), 1.0)
+        choose_tokens(logits_BV, torch.zeros(2), SamplingParams(max_tokens=1, **how))
 
 
 @pytest.mark.parametrize("token", [-1, VOCAB])

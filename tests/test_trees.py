@@ -39,7 +39,7 @@ def separate_logprobs(model, trees) -> torch.Tensor:
 
 
 def tree_logprobs(model, trees, layout, **options) -> torch.Tensor:
-    batch = collate(trees, layout=layout)
+    batch = collate(trees, layout=layout, device=model.device)
     hidden_ND = hidden_states(model, batch, batch.predict_N)
     return token_logprobs(model, hidden_ND, batch.target_N, **options).logprob_N
 

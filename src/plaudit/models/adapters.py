@@ -39,6 +39,7 @@ from plaudit.models.roles import (
     language_states,
     scalar_outputs,
 )
+from plaudit.native.linear import merged_weight
 
 HEAD_FILE = "score.safetensors"
 
@@ -204,9 +205,7 @@ class AdapterRoles:
         for name, layer in self._base.named_modules():
             if isinstance(layer, LoraLayer) and role in self.trained:
                 assert isinstance(layer, Linear), f"cannot merge {type(layer).__name__}"
-                base = weights[f"{name}.weight"]
-                merged = base.float() + layer.get_delta_weight(role).float()
-                weights[f"{name}.weight"] = merged.to(base.dtype)
+                weights[f"{name}.weight"] = merged_weight(layer, [role])
         return weights
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from plaudit.native import token_head as native
 from plaudit.native.calls import takes
@@ -48,6 +49,7 @@ class _Head(torch.autograd.Function):
         return logprob_N, entropy_N
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         logits_NV, target_N, normaliser_N, entropy_N = ctx.saved_tensors
         found = native.head_backward if takes(logits_NV) else _backward

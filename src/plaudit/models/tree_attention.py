@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from plaudit.native.attention import attends, path_attention
 
@@ -163,6 +164,7 @@ class _TreeAttention(torch.autograd.Function):
         return out_HXD
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         *tensors, normaliser_1HX = ctx.saved_tensors
         grad, q, k, v, out = (x.float()[None] for x in (*grads, *tensors))

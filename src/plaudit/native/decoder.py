@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from plaudit.native.build import library
 from plaudit.native.calls import NAMES, address, kernel, threads_for
+from plaudit.native.linear import Product, is_product, product_of
 from plaudit.native.structures import Layer, Model, Pages, Scratch, Weights
 
 PAGE_TOKENS = 64
@@ -35,12 +36,12 @@ def is_decodable(model: Any) -> bool:
     config, base = model.config, model.base_model
     if library() is None or config.model_type not in _FAMILIES or config.hidden_act != "silu":
         return False
-    dtypes = {p.dtype for p in model.parameters()}
+    dtypes = {p.dtype for name, p in model.named_parameters() if ".lora_" not in name}
     here = {p.device.type for p in model.parameters()} == {"cpu"}
     if not here or len(dtypes) != 1 or not dtypes <= NAMES.keys():
         return False
-    # Adapters and hooks compute what the kernels know nothing of.
-    plain = all(map(_has_plain_products, base.layers))
+    plain = type(base.embed_tokens) is nn.Embedding and all(map(_has_plain_products, base.layers))
+    # Hooks may compute what the kernels know nothing of.
     hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     turned = base.rotary_emb.rope_type in _TURNED_BY_POSITION_ALONE
     dropped = model.training and bool(config.attention_dropout)
@@ -50,13 +51,13 @@ def is_decodable(model: Any) -> bool:
 def _has_plain_products(layer: Any) -> bool:
     projections = _projections(layer)
     biased = projections[_INPUTS_OF_ATTENTION:]
-    return all(type(x) is nn.Linear for x in projections) and all(x.bias is None for x in biased)
+    return all(map(is_product, projections)) and all(x.bias is None for x in biased)
 
 
 def has_plain_head(model: Any) -> bool:
     """Whether the language head, too, is nothing but a product, of a size the kernels take."""
     head = model.get_output_embeddings()
-    return type(head) is nn.Linear and head.out_features % _MULTIPLE == 0
+    return is_product(head) and head.out_features % _MULTIPLE == 0
 
 
 def _fits(config: Any, base: Any) -> bool:
@@ -66,7 +67,7 @@ def _fits(config: Any, base: Any) -> bool:
     return one_window and size <= _LARGEST_HEAD and not any(s % _MULTIPLE for s in sizes)
 
 
-def _projections(layer: Any) -> list[nn.Linear]:
+def _projections(layer: Any) -> list[Any]:
     attention, mlp = layer.self_attn, layer.mlp
     names = ("q_proj", "k_proj", "v_proj", "o_proj")
     return [*(getattr(attention, n) for n in names), mlp.gate_proj, mlp.up_proj, mlp.down_proj]
@@ -151,7 +152,7 @@ class Decoder:
     def logits(self, hidden_XC: Tensor) -> Tensor:
         """[X, V], in float32."""
         if self._head is None:
-            self._head = self._packed([self._language_head])
+            self._head = self._packed([product_of(self._language_head)])
         rows, inputs = hidden_XC.shape
         logits_XV = torch.empty(rows, self._language_head.out_features)
         factors = self._buffer("factors", rows * inputs, torch.float32)
@@ -192,7 +193,7 @@ class Decoder:
         )
 
     def _layer(self, layer: Any) -> Layer:
-        q, k, v, o, gate, up, down = _projections(layer)
+        q, k, v, o, gate, up, down = map(product_of, _projections(layer))
         query, key = (getattr(layer.self_attn, n, None) for n in ("q_norm", "k_norm"))
         return Layer(
             attention=self._floats(layer.input_layernorm.weight),
@@ -205,29 +206,30 @@ class Decoder:
             down=self._packed([down]),
         )
 
-    def _packed(self, linear: Sequence[nn.Linear], *, halves: bool = False) -> Weights:
-        """Linear layers of the same inputs as one, their outputs one after another; with
-        ``halves`` two whose outputs share every tile."""
-        assert not (halves and any(x.bias is not None for x in linear))
-        inputs, (tile, factor_bytes) = linear[0].in_features, _packing(self._dtype)
-        outputs = linear[0].out_features if halves else sum(x.out_features for x in linear)
+    def _packed(self, products: Sequence[Product], *, halves: bool = False) -> Weights:
+        """Products of the same inputs as one, their outputs one after another; with ``halves`` two
+        whose outputs share every tile."""
+        assert not (halves and any(x.bias_O is not None for x in products))
+        (outputs, inputs), (tile, factor_bytes) = products[0].weight_OI.shape, _packing(self._dtype)
+        if not halves:
+            outputs = sum(len(x.weight_OI) for x in products)
         room = -(-outputs // (tile // 2 if halves else tile)) * tile
         packed = torch.zeros(room * inputs * factor_bytes, dtype=torch.uint8)
         first = 0
-        for number, x in enumerate(linear, start=1):
-            weight, which = x.weight.detach().contiguous(), number if halves else 0
+        for number, x in enumerate(products, start=1):
+            weight, which = x.weight_OI.contiguous(), number if halves else 0
             kernel("pack", self._dtype, "pnnnipi")(
-                address(weight), x.out_features, inputs, first, which, address(packed),
+                address(weight), len(weight), inputs, first, which, address(packed),
                 threads_for(weight.numel()),
             )  # fmt: skip
-            first += x.out_features
+            first += len(weight)
         self._held.append(packed)
-        return Weights(packed.data_ptr(), self._bias(linear), room if halves else outputs)
+        return Weights(packed.data_ptr(), self._bias(products), room if halves else outputs)
 
-    def _bias(self, linear: Sequence[nn.Linear]) -> int | None:
-        if all(x.bias is None for x in linear):
+    def _bias(self, products: Sequence[Product]) -> int | None:
+        if all(bias_O is None for _, bias_O in products):
             return None
-        parts = [x.weight.new_zeros(x.out_features) if x.bias is None else x.bias for x in linear]
+        parts = [w_OI.new_zeros(len(w_OI)) if b_O is None else b_O for w_OI, b_O in products]
         return self._floats(torch.cat(parts))
 
     def _floats(self, tensor: Tensor) -> int:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from plaudit.native.calls import address, kernel, takes, threads_for
 
+BROKEN = "a model's logits are not numbers: its weights are broken or too large"
+
 
 def is_drawable(logits_BV: Tensor) -> bool:
     return logits_BV.dtype == torch.float32 and takes(logits_BV)
@@ -31,5 +33,5 @@ def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float) -> tuple[Tens
         address(token_B), address(logprob_B), threads_for(logits_BV.numel()),
     )  # fmt: skip
     if (token_B < 0).any():
-        raise ValueError("a model's logits are not numbers: its weights are broken or too large")
+        raise ValueError(BROKEN)
     return token_B, logprob_B

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from plaudit.records import FinishReason, Prompt, Rollout
+
+LEAST_TEMPERATURE = 1e-6
+"""Below it logits in float32 overflow; 0 takes the likeliest token."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +38,10 @@ class SamplingParams:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        greedy = self.temperature == 0
         bounds = {
             "max_tokens": self.max_tokens >= 1,
-            "temperature": self.temperature >= 0,
+            "temperature": greedy or LEAST_TEMPERATURE <= self.temperature < math.inf,
             "top_p": 0 < self.top_p <= 1,
             "top_k": self.top_k >= 0,
             "min_p": 0 <= self.min_p < 1,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from plaudit.native.draw import draw, is_drawable
+from plaudit.native.draw import BROKEN, draw, is_drawable
 from plaudit.sampling.rollouts import SamplingParams
 
 BLOCK_TOKENS = 64
@@ -27,6 +27,9 @@ def choose_tokens(
     Returns:
         tokens [B], and their log-probabilities [B] under the policy at the sampling temperature,
         before any filter (at temperature 0, under the policy as it is).
+
+    Raises:
+        ValueError: a logit is not a number, or infinite.
     """
     logits_BV = logits_BV.float()
     if params.temperature and not params.filtered and is_drawable(logits_BV):
@@ -34,6 +37,9 @@ def choose_tokens(
     if params.temperature not in (0, 1):
         logits_BV = logits_BV / params.temperature
     probs_BV = logits_BV.softmax(-1)
+    # One logit that is no number makes all of its row so.
+    if probs_BV[:, 0].isnan().any():
+        raise ValueError(BROKEN)
     if params.temperature == 0:
         token_B = logits_BV.argmax(-1)
     elif params.filtered:
