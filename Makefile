@@ -12,9 +12,10 @@ demo: $(VENV)/.run
 	$(BIN)/plaudit run demo
 	@echo "open runs/demo/report.html"
 
-# A process for each core, each on one thread: tests are too small to share them.
+# A process for each core, each on one thread: tests are too small to share them. Files come in their
+# own order: by the number of tests a file of few long ones would come last, with one process alone.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "slow and not gpu"
