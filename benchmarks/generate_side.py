@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from benchmarks.measured import Measured
-from benchmarks.workload import NEW_TOKENS, Files, Lengths, Work, sampling_stops
+from benchmarks.workload import BY, NEW_TOKENS, Files, Lengths, Work, rows_at_once, sampling_stops
 
 PAGE_TOKENS = 32
 Continue = Callable[[list[list[int]]], list[list[int]]]
@@ -19,15 +19,18 @@ Continue = Callable[[list[list[int]]], list[list[int]]]
 
 
 def run(work: Work, files: Files, variant: str) -> Measured:
-    """Do the work; the variant is a padded batch where none is named, or ``continuous``.
+    """Do the work; the variant is a padded batch where none is named, ``padded-by-32`` (that many
+    rows at a time, by their lengths) or ``continuous``.
 
     Raises:
         ValueError: the task is another, or there is no such variant.
     """
     if work.task != "sample":
         raise ValueError(f"{work.task}: generate only samples; --task sample")
-    if variant not in ("", "padded", "continuous"):
-        raise ValueError(f"variant={variant}: expected padded or continuous")
+    kind, _, rows = (variant or "padded").partition(BY)
+    if kind != "padded" and variant != "continuous":
+        raise ValueError(f"variant={variant}: expected padded, padded-by-32 or continuous")
+    together = rows_at_once(variant, rows, work.examples_per_step)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[work.precision]
     tokenizer = AutoTokenizer.from_pretrained(files.policy)
     release = f"transformers {transformers.__version__} generate"
@@ -36,7 +39,9 @@ def run(work: Work, files: Files, variant: str) -> Measured:
     model = AutoModelForCausalLM.from_pretrained(files.policy, dtype=dtype).eval()
     torch.nn.Module.to(model, work.device)
     config = _config(tokenizer, work)
-    go_on = continuous(model, config) if variant == "continuous" else padded(model, config)
+    go_on = continuous(model, config) if kind == "continuous" else padded(model, config)
+    if together:
+        go_on = by_length(go_on, together)
     ids = [
         tokenizer.apply_chat_template(
             row["prompt"], add_generation_prompt=True, tokenize=True, return_dict=False
@@ -74,6 +79,20 @@ def padded(model: Any, config: GenerationConfig) -> Continue:
         return [_until_stop(row, config) for row in found[:, longest:].tolist()]
 
     return go_on
+
+
+def by_length(go_on: Continue, together: int) -> Continue:
+    """Rows of about one length at a time, of which little is padded."""
+
+    def part_by_part(prompts: list[list[int]]) -> list[list[int]]:
+        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+        written: dict[int, list[int]] = {}
+        for first in range(0, len(order), together):
+            part = order[first : first + together]
+            written |= zip(part, go_on([prompts[row] for row in part]), strict=True)
+        return [written[row] for row in range(len(prompts))]
+
+    return part_by_part
 
 
 def continuous(model: Any, config: GenerationConfig) -> Continue:

@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.ledger import Ledger
-from benchmarks.workload import Data, Device, Precision, Task
+from benchmarks.workload import BY, Data, Device, Precision, Task
 
 HERE = Path(__file__).parent
 PROBE = ("--steps", "4", "--warmup", "2")
@@ -32,14 +32,23 @@ NAMES: dict[tuple[str, str], tuple[str, ...]] = {
     ("ppo", "float32"): ("float32",),
     ("grpo", "float32"): ("float32",),
     ("grpo", "bfloat16"): ("autocast", "weights"),
-    ("score", "float32"): ("float32",),
-    ("score", "bfloat16"): ("weights",),
+    ("score", "float32"): ("float32", "float32-by-32", "float32-by-16", "float32-by-8"),
+    ("score", "bfloat16"): ("weights", "weights-by-32", "weights-by-16", "weights-by-8"),
 }
 ELSE: dict[str, tuple[str, ...]] = {
     "float32": ("float32", "float32-compiled"),
     "bfloat16": ("autocast", "autocast-compiled", "weights"),
 }
-SAMPLING = {"generate": ("padded", "continuous"), "vllm": ("compiled", "eager")}
+SAMPLING = {
+    "generate": ("padded", "padded-by-32", "padded-by-16", "continuous"),
+    "vllm": ("compiled", "eager"),
+}
+FEWER_ROWS: dict[str, tuple[int, ...]] = {
+    "sft": (1, 2, 4), "reward": (1, 2, 4), "dpo": (1, 2, 4), "grpo": (2, 4, 8), "ppo": (2, 8),
+}  # fmt: skip
+"""At a time, of a step: what trainers are tried with beside all of them."""
+FINALISTS = 2
+"""Variants that are tried with fewer rows: the fastest with all."""
 
 
 class Case(NamedTuple):
@@ -71,6 +80,10 @@ class Case(NamedTuple):
         names = NAMES.get((self.task, self.precision), ELSE[self.precision])
         return SAMPLING.get(self.peer, names)
 
+    @property
+    def fewer_rows(self) -> tuple[int, ...]:
+        return FEWER_ROWS.get(self.task, ())
+
     def python(self, venv: str) -> str:
         """What runs the peer, whose environment lies beside ours."""
         end = ENVIRONMENTS.get((self.peer, self.task), "-trl")
@@ -86,6 +99,7 @@ class Setting(NamedTuple):
 
 
 AS_IT_COMES = Setting()
+"""For our own side."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +131,31 @@ class Runner:
         return whole(run_json(command, {}))[case.precision]
 
     def best(self, case: Case) -> Setting:
-        """The peer's fastest setting for a task, tried out on short data at the smallest model
-        asked for: the variants, then the fastest of them without freed memory kept.
+        """The peer's fastest setting for a task's data, tried out at the smallest model asked for:
+        the variants on short data, the fastest of them with fewer rows at a time, and the fastest
+        of those without freed memory kept.
 
         Raises:
             ValueError: it runs with none.
         """
-        short = case._replace(data="short")
-        on_cpu = self.device == "cpu"
-        rates = {s: self._rate(short, s) for s in (Setting(n, on_cpu) for n in case.variants)}
+        rates = self._rates(case._replace(data="short"), case.variants)
+        finalists = sorted(rates, key=lambda one: -rates[one])[:FINALISTS]
+        fewer = [f"{one.variant}{BY}{n}" for one in finalists for n in case.fewer_rows]
+        rates = self._rates(case, [*(one.variant for one in finalists), *fewer])
         fastest = max(rates, key=lambda one: rates[one])
         if not rates[fastest]:
             raise ValueError(f"{case.peer} runs in none of {', '.join(case.variants)}")
         plain = fastest._replace(kept=False)
-        return plain if self._rate(short, plain) > rates[fastest] else fastest
+        return plain if self._rate(case, plain) > rates[fastest] else fastest
+
+    def _rates(self, case: Case, variants: Iterable[str]) -> dict[Setting, float]:
+        settings = (Setting(name, self.device == "cpu") for name in variants)
+        return {one: self._rate(case, one) for one in settings}
 
     def _rate(self, case: Case, setting: Setting) -> float:
         """Examples a second; 0 where it fails. Tried once, whatever the model."""
-        key = f"{case.peer}, {case.task}, {case.data}, {case.precision}, {self.device}: {setting}"
+        data = f"{case.data}, {Path(self.pairs).name or 'synthetic'}"
+        key = f"{case.peer}, {case.task}, {data}, {case.precision}, {self.device}: {setting}"
         if key not in self.ledger.rates:
             found = self.side(case.peer, case, PROBE, setting)
             self.ledger.note_rate(key, 0.0 if "failed" in found else found["examples_per_s"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from benchmarks.workload import CONTEXT_TOKENS, OPTIMISER, Files, Lengths, Work
+from benchmarks.workload import BY, CONTEXT_TOKENS, OPTIMISER, Files, Lengths, Work, rows_at_once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +25,8 @@ class Variant:
     autocast: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     """Further options of the trainer."""
+    rows: int = 0
+    """That pass together; 0 for all of a step."""
 
 
 COMPILED = (("torch_compile", True),)
@@ -42,13 +44,29 @@ FIRST = {"float32": "float32", "bfloat16": "autocast"}
 """The variant where none is named."""
 
 
+def variant_of(name: str, work: Work) -> Variant:
+    """``autocast``, or ``autocast-by-4``: four rows of a step at a time.
+
+    Raises:
+        ValueError: there is no such variant of the work's precision, or a step has no such parts.
+    """
+    kind, _, rows = name.partition(BY)
+    if kind not in VARIANTS or kind.startswith("float32") != (work.precision == "float32"):
+        raise ValueError(f"variant={name}: not one of TRL's for {work.precision}")
+    if "padding-free" in kind and work.task != "sft":
+        raise ValueError(f"variant={name}: TRL 1.16 has padding-free batches for sft alone")
+    return replace(VARIANTS[kind], rows=rows_at_once(name, rows, work.examples_per_step))
+
+
 def said(work: Work, variant: Variant, **more: Any) -> dict[str, Any]:
     """Options of any trainer, as the results show them."""
+    rows = variant.rows or work.examples_per_step
     return {
         **OPTIMISER,
         "optim": "adamw_torch_fused",
         "max_steps": work.steps,
-        "per_device_train_batch_size": work.examples_per_step,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": work.examples_per_step // rows,
         "bf16": variant.autocast,
         "dtype": str(variant.dtype),
         "gradient_checkpointing": work.gradient_checkpointing,

@@ -16,7 +16,6 @@ from transformers import AutoTokenizer
 from benchmarks.measured import Measured
 from benchmarks.trl_settings import (
     FIRST,
-    VARIANTS,
     Variant,
     arguments,
     dataset,
@@ -24,6 +23,7 @@ from benchmarks.trl_settings import (
     said,
     scalar_model,
     timed,
+    variant_of,
 )
 from benchmarks.workload import BETA, NEW_TOKENS, Files, Lengths, Task, Work, groups
 
@@ -50,12 +50,8 @@ def run(work: Work, files: Files, variant: str) -> Measured:
     if work.task not in tasks:
         raise ValueError(NO_SAMPLING)
     name = variant or FIRST[work.precision]
-    if name not in VARIANTS or name.startswith("float32") != (work.precision == "float32"):
-        raise ValueError(f"variant={name}: not one of TRL's for {work.precision}")
-    if "padding-free" in name and work.task != "sft":
-        raise ValueError(f"variant={name}: TRL 1.16 has padding-free batches for sft alone")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    measured = tasks[work.task](work, files, VARIANTS[name])
+    measured = tasks[work.task](work, files, variant_of(name, work))
     measured.settings |= {"variant": name, "release": f"trl {trl.__version__}"}
     return measured
 
@@ -130,8 +126,9 @@ def run_ppo(work: Work, files: Files, variant: Variant) -> Measured:
 
 
 def run_scoring(work: Work, files: Files, variant: Variant) -> Measured:
-    """As GRPOTrainer scores: whole texts in one padded batch (its ``_calculate_rewards``)."""
-    measured = Measured(settings={"dtype": str(_dtype(work))})
+    """As GRPOTrainer scores: whole texts in one padded batch (its ``_calculate_rewards``). With
+    fewer rows at once, the texts by their lengths, so that little is padded."""
+    measured = Measured(settings={"dtype": str(_dtype(work)), "rows": variant.rows})
     model = scalar_model(files, _dtype(work)).to(work.device)
     tokenizer = AutoTokenizer.from_pretrained(files.reward)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -145,9 +142,16 @@ def run_scoring(work: Work, files: Files, variant: Variant) -> Measured:
             for group in groups(rows, picked, size)
             for other in group
         ]
-        inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        with torch.inference_mode():
-            model(**inputs.to(work.device)).logits[:, 0].float().tolist()
+        ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        if variant.rows:
+            ids.sort(key=len)
+        together = variant.rows or len(ids)
+        for first in range(0, len(ids), together):
+            inputs = tokenizer.pad(
+                {"input_ids": ids[first : first + together]}, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                model(**inputs.to(work.device)).logits[:, 0].float().tolist()
         return None, [
             Lengths(group[0].prompt, tuple(one.responses[0] for one in group))
             for group in groups(lengths, picked, size)
@@ -168,19 +172,25 @@ def _dtype(work: Work) -> torch.dtype:
 def _train(
     work: Work, files: Files, trainer: Any, measured: Measured, *, responses: int
 ) -> Measured:
-    clock, losses = timed(trainer), []
+    clock, shares = timed(trainer), []
     training_step = trainer.training_step
 
     def watched(*args: Any, **kwargs: Any) -> torch.Tensor:
         loss = training_step(*args, **kwargs)
-        losses.append(float(loss))
+        shares.append(float(loss))
         return loss
 
     trainer.training_step = watched
     trainer.train()
     lengths = files.lengths()
+    losses = _summed(shares, trainer.args.gradient_accumulation_steps)
     for step, (seconds, loss) in enumerate(zip(clock.seconds, losses, strict=True)):
         picked = [lengths[row] for row in work.batch(step, len(lengths))]
         seen = [Lengths(one.prompt, one.responses[:responses]) for one in picked]
         measured.add(seconds, loss, seen)
     return measured
+
+
+def _summed(shares: list[float], parts: int) -> list[float]:
+    """The loss of each step, of which the trainer reports a part's share at a time."""
+    return [sum(shares[k : k + parts]) for k in range(0, len(shares), parts)]

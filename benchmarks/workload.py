@@ -26,6 +26,8 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 
 RUNS = Path("runs/benchmarks")
 CONTEXT_TOKENS = 2048
+BY = "-by-"
+"""In a peer's variant, before the rows that pass together: ``autocast-by-4``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,6 +261,19 @@ def ensure_made(work: Work) -> None:
 def groups(rows: Sequence[Any], picked: Sequence[int], size: int) -> list[list[Any]]:
     """For each row picked, ``size`` rows from it on: whose responses it is given to be scored."""
     return [[rows[(row + k) % len(rows)] for k in range(size)] for row in picked]
+
+
+def rows_at_once(variant: str, rows: str, together: int) -> int:
+    """What a variant's name says after ``BY``; 0 where it says nothing.
+
+    Raises:
+        ValueError: it is no number of which the rows of a step are a multiple.
+    """
+    if not rows:
+        return 0
+    if not rows.isdecimal() or not int(rows) or together % int(rows):
+        raise ValueError(f"variant={variant}: expected a divisor of {together} rows, not {rows}")
+    return int(rows)
 
 
 def sampling_stops(vocab_size: int, eos_id: int) -> tuple[int, ...]:
