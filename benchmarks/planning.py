@@ -33,6 +33,7 @@ from benchmarks.sections import machine, table, write_section
 from benchmarks.workload import BETA, MODELS, Files, Work, ensure_made
 from plaudit.config import Config
 from plaudit.models import collate, hidden_states
+from plaudit.models.blocks import BLOCK
 from plaudit.models.layout import Layout
 from plaudit.models.loading import Precision, as_dtype
 from plaudit.models.native_layers import use_own_kernels
@@ -46,7 +47,7 @@ from plaudit.stages import preference, reward, sft
 from plaudit.text import Tokens, Tree
 
 TASKS = ("sft", "reward", "dpo", "grpo", "ppo")
-STEPS = 3
+STEPS = 6
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 LAYOUTS: tuple[Layout, ...] = ("packed", "tree")
 COLUMNS = (
@@ -190,7 +191,7 @@ def count_kept(
     """Least squares over models of several widths; the norms of queries and keys stand apart."""
     rows, kept = [], []
     for hidden, head, heads, shared, inner in WIDTHS:
-        for tokens in (32, 64):
+        for tokens in (4 * BLOCK, 8 * BLOCK):  # written ones, a half, are whole blocks too
             grouped = config is not hf.GPTNeoXConfig
             size, keys = (head, shared) if grouped else (hidden // heads, heads)
             own = {"head_dim": head, "num_key_value_heads": shared} if grouped else {}

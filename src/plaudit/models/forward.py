@@ -17,10 +17,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from plaudit.models.attention import attends_to_trees, window_alone
+from plaudit.models.blocks import lengthened, rows_short
 from plaudit.models.layout import Layout, TreeBatch, attention_mask
 from plaudit.models.native_forward import native_hidden_states, passes_natively
 from plaudit.models.native_layers import last_layer_reads
 from plaudit.models.token_head import logprobs_and_entropy
+from plaudit.models.tree_attention import TreeSpan
 
 # Layers whose state runs through the tokens one by one cannot skip a sibling.
 _BRANCHING_LAYERS = {"full_attention", "sliding_attention"}
@@ -64,23 +66,37 @@ def hidden_states(model: PreTrainedModel, batch: TreeBatch, read_R: Tensor) -> T
         read_R: indices into the flattened ``B * T``. Where trees are packed and layers are ours,
             the last layer answers for these positions alone.
     """
-    inputs: dict = {"input_ids": batch.ids_BT, "use_cache": False}
-    if batch.spans and passes_natively(model):
-        return native_hidden_states(model, batch.ids_BT[0], batch.spans, read_R)
-    if reads := bool(batch.spans) and last_layer_reads(model):
-        inputs["read_R"] = read_R
     if batch.spans:
-        inputs["attention_mask"] = layer_masks(model, window_alone)
-        inputs["position_ids"] = batch.position_BT
-        inputs["trees"] = batch.spans
-    elif batch.branched:
+        return _packed_states(model, batch, read_R)
+    inputs: dict = {"input_ids": batch.ids_BT, "use_cache": False}
+    if batch.branched:
         inputs["attention_mask"] = layer_masks(model, lambda w: attention_mask(batch, window=w))
         inputs["position_ids"] = batch.position_BT
     states_BTD = model.base_model(**inputs).last_hidden_state
-    if not reads:
-        return states_BTD.flatten(0, 1).index_select(0, read_R)
-    assert states_BTD.shape[1] == len(read_R), "the last layer answers for what is read"
-    return states_BTD[0]
+    return states_BTD.flatten(0, 1).index_select(0, read_R)
+
+
+def _packed_states(model: PreTrainedModel, batch: TreeBatch, read_R: Tensor) -> Tensor:
+    if passes_natively(model):
+        return native_hidden_states(model, batch.ids_BT[0], batch.spans, read_R)
+    asked, short = len(read_R), rows_short(model, batch.ids_BT.shape[1])
+    read_R = torch.cat([read_R, read_R[-1:].expand(rows_short(model, asked))])
+    inputs: dict = {"read_R": read_R} if last_layer_reads(model) else {}
+    states_1TD = model.base_model(
+        input_ids=lengthened(batch.ids_BT[0], short)[None], use_cache=False,
+        position_ids=lengthened(batch.position_BT[0], short)[None],
+        attention_mask=layer_masks(model, window_alone), trees=_filled(batch.spans, short),
+        **inputs,
+    ).last_hidden_state  # fmt: skip
+    if not inputs:
+        return states_1TD[0].index_select(0, read_R[:asked])
+    assert states_1TD.shape[1] == len(read_R), "the last layer answers for what is read"
+    return states_1TD[0, :asked]
+
+
+def _filled(spans: tuple[TreeSpan, ...], short: int) -> tuple[TreeSpan, ...]:
+    """What fills the row is a trunk without a branch."""
+    return (*spans, TreeSpan(spans[-1].start + spans[-1].tokens, short, (0,))) if short else spans
 
 
 def layer_masks(
@@ -152,7 +168,10 @@ def token_logprobs(
 def _head(
     model: PreTrainedModel, hidden_ND: Tensor, target_N: Tensor, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    return logprobs_and_entropy(language_logits(model, hidden_ND), target_N, **options)
+    asked, short = len(target_N), rows_short(model, len(target_N))
+    logits_NV = language_logits(model, lengthened(hidden_ND, short))
+    logprob_N, entropy_N = logprobs_and_entropy(logits_NV, lengthened(target_N, short), **options)
+    return logprob_N[:asked], entropy_N[:asked]
 
 
 def language_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:

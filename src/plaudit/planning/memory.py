@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from plaudit.models.blocks import block_rows
 from plaudit.models.forward import chunk_tokens
-from plaudit.models.loading import Precision
+from plaudit.models.loading import Precision, torch_dtype
 from plaudit.models.products import multiplies_bfloat16
 from plaudit.planning.coefficients import (
     BYTES,
@@ -73,19 +74,22 @@ def kept_bytes(
     """What autograd keeps of a backbone: ``L (X (aD + bQ + cG + dI) + e pairs)``.
 
     Of a packed row kernels compute the last layer's half after attention, ``aD/2 + dI``, for
-    written tokens alone, of which attention's answers are kept once more.
+    written tokens alone, of which attention's answers are kept once more. Either are computed in
+    whole blocks where ``block_rows`` says so.
     """
+    block = block_rows(torch_dtype(precision), "cpu") if on_this_cpu and batch.packed else 1
+    positions, written = (-(-rows // block) * block for rows in (batch.positions, batch.written))
     by_kernels = shape.by_kernels and on_this_cpu
     kept = KEPT_BY_KERNELS[precision] if by_kernels else KEPT[precision, shape.gated]
     normed = kept.normed if shape.query_norms else 0
     token = kept.hidden * shape.hidden_size + kept.inner * shape.intermediate_size
     token += (kept.query + normed) * shape.query_size + (kept.key + normed) * shape.key_size
-    total = shape.layers * (token * batch.positions + kept.pair * batch.masked_pairs)
+    total = shape.layers * (token * positions + kept.pair * batch.masked_pairs)
     if not (by_kernels and batch.packed):
         return total
     half = kept.hidden / 2 * shape.hidden_size + kept.inner * shape.intermediate_size
     answers = kept.query / 2 * shape.query_size
-    return total - half * (batch.positions - batch.written) + answers * batch.written
+    return total - half * (positions - written) + answers * written
 
 
 def _standing(work: Work, placement: Placement) -> Iterator[Line]:

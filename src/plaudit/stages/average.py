@@ -51,7 +51,7 @@ class AverageConfig(Config):
     """Tokens of prompt and longest response together; longer prompts are left out."""
     precision: Precision = "float32"
     """What the average is saved in; it is computed in float32."""
-    micro_batch_tokens: Count = 4096
+    micro_batch_tokens: Count = 2048
     """Tokens (padding included) in one forward pass."""
 
     @model_validator(mode="after")

@@ -60,7 +60,7 @@ class OptimiserOptions(Config):
     """Where to compute: cpu, cuda, or cuda:N."""
     precision: Precision = "float32"
     """float32, or bfloat16: computed in bfloat16 with float32 master weights."""
-    micro_batch_tokens: Count = 4096
+    micro_batch_tokens: Count = 2048
     """Tokens in one forward pass (padding included, where there is any); bounds memory, changes no
     result."""
     gradient_checkpointing: bool = False
