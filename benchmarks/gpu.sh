@@ -21,7 +21,7 @@ RESULTS=${RESULTS:-benchmarks/RESULTS.md}
 one() {
     timeout "$SECONDS_A_CALL" "$PYTHON" benchmarks/run.py --suite --section gpu --device "$DEVICE" \
         --tasks "$1" --models "$2" --precisions bfloat16 --repeats "$REPEATS" \
-        --peers "$PEERS" --venv "$VENV" --ledger "$RUNS/gpu.rows.jsonl" --results "$RESULTS"
+        --peers "$PEERS" --venv "$VENV" --ledger "$RUNS/gpu-$DEVICE.rows.jsonl" --results "$RESULTS"
 }
 
 failed=0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,11 @@ class Ledger:
         """As it was left, or a new one."""
         ledger = cls(file)
         if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
+            *lines, unfinished = file.read_text(encoding="utf-8").split("\n")
+            for line in lines:
                 ledger._take(json.loads(line))
+            if unfinished:  # by a process that was killed while it wrote
+                os.truncate(file, file.stat().st_size - len(unfinished.encode()))
         return ledger
 
     def note_row(self, key: str, row: Row) -> None:

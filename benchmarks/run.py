@@ -20,7 +20,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measured import report
-from benchmarks.sections import RESULTS
 from benchmarks.workload import DATA, DEVICES, MODELS, PRECISIONS, TASKS, Files, Work, ensure_made
 
 SIDES = ("plaudit", "trl", "generate", "vllm")
@@ -110,14 +109,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     suite = parser.add_argument_group("suite")
     suite.add_argument("--suite", action="store_true", help="all sides in turn, to RESULTS.md")
     suite.add_argument("--tasks", help="comma-separated; all where not said")
-    suite.add_argument("--models", default="6m,30m")
-    suite.add_argument("--precisions", default="float32,bfloat16")
+    suite.add_argument("--models", help="6m,30m where not said")
+    suite.add_argument("--precisions", help="both where not said")
     suite.add_argument("--repeats", type=int, default=3)
-    suite.add_argument("--peers", default="trl,generate,vllm", help="empty for none")
+    suite.add_argument("--peers", help="trl,generate,vllm where not said; empty for none")
     suite.add_argument("--venv", default=".venv", help="peers' environments are VENV-trl, ...")
     suite.add_argument("--ledger", type=Path, help="what is in it is not run again")
     suite.add_argument("--section", choices=("suite", "gpu"), default="suite")
-    suite.add_argument("--results", type=Path, default=RESULTS)
+    suite.add_argument(
+        "--results", type=Path, help="benchmarks/RESULTS.md of all cases, else runs/benchmarks"
+    )
     return parser.parse_args(arguments)
 
 

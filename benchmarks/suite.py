@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.ledger import Ledger
 from benchmarks.results import Row, differing, section
 from benchmarks.runner import AS_IT_COMES, Case, Runner, Setting, whole
-from benchmarks.sections import line, write_section
+from benchmarks.sections import RESULTS, line, write_section
 from benchmarks.workload import (
     DATA,
     GENERATIONS,
@@ -27,8 +27,10 @@ from benchmarks.workload import (
 STEPS: dict[str, int] = {"6m": 6, "30m": 4, "120m": 3, "0.5b": 8, "1.5b": 6}
 FEW_STEPS, LONG_STEPS = 4, 4
 """Of models made for tests; of steps that take long: long prompts, PPO's epochs."""
+USUAL_MODELS = "6m,30m"
 PEERS: dict[str, tuple[str, ...]] = {"sample": ("generate", "vllm")}
 """The peers of a task, trl where not said."""
+ALL_PEERS = ("trl", "generate", "vllm")
 TITLES = {"suite": "Side by side", "gpu": "Side by side on a GPU"}
 
 
@@ -39,7 +41,10 @@ def run_suite(options: argparse.Namespace) -> None:
         ValueError: an option names what there is not; or some cases failed, which the section says.
     """
     wanted = list(cases(options))
+    if options.repeats < 1:
+        raise ValueError(f"repeats={options.repeats}: expected at least 1")
     _check_environments(wanted, options.venv)
+    results = options.results or _results_of(options)
     RUNS.mkdir(parents=True, exist_ok=True)
     log = RUNS / f"{options.section}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     ledger = Ledger.read(options.ledger or log.with_suffix(".rows.jsonl"))
@@ -51,7 +56,7 @@ def run_suite(options: argparse.Namespace) -> None:
         faults = [f"{name}: {fault}" for name, fault in ledger.faults.items()]
         rows = list(ledger.rows.values())
         text = section(TITLES[options.section], rows, faults, log)
-        write_section(options.results, options.section, text)
+        write_section(results, options.section, text)
     if failed := len(keys.keys() & ledger.faults.keys()):
         raise ValueError(f"{failed} of {len(keys)} cases failed")
 
@@ -66,17 +71,19 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     """The smallest models first.
 
     Raises:
-        ValueError: a task, model or precision that there is not.
+        ValueError: a task, model, precision or peer that there is not.
     """
     tasks = _chosen("tasks", options.tasks or ",".join(TASKS), TASKS)
-    models = _chosen("models", options.models, tuple(MODELS))
-    precisions = _chosen("precisions", options.precisions, PRECISIONS)
+    models = _chosen("models", options.models or USUAL_MODELS, tuple(MODELS))
+    precisions = _chosen("precisions", options.precisions or ",".join(PRECISIONS), PRECISIONS)
+    given = ",".join(ALL_PEERS) if options.peers is None else options.peers
+    peers = _chosen("peers", given, ALL_PEERS) if given else []
     for model in sorted(models, key=list(MODELS).index):
         for precision in precisions:
             for task in tasks:
                 for data in DATA if task == "dpo" else DATA[:1]:
                     for count in (8, 16) if task == "grpo" else (GENERATIONS.get(task, 0),):
-                        for peer in _peers(task, options.peers):
+                        for peer in _peers(task, peers):
                             yield Case(task, model, data, precision, count, peer)
 
 
@@ -125,10 +132,16 @@ def _described(report: dict[str, Any], setting: Setting) -> str:
     return f"{report['settings']['release']}, {setting.variant}{kept}"
 
 
-def _peers(task: str, allowed: str) -> tuple[str, ...]:
+def _peers(task: str, allowed: Sequence[str]) -> tuple[str, ...]:
     """Of a task, those that are to be run; one empty name where there is none."""
-    peers = tuple(peer for peer in PEERS.get(task, ("trl",)) if peer in allowed.split(","))
+    peers = tuple(peer for peer in PEERS.get(task, ("trl",)) if peer in allowed)
     return peers or ("",)
+
+
+def _results_of(options: argparse.Namespace) -> Path:
+    """Some cases alone leave the published table as it is."""
+    some = options.tasks or options.models or options.precisions or options.peers is not None
+    return RUNS / f"{options.section}.md" if some else RESULTS
 
 
 def _check_environments(wanted: Sequence[Case], venv: str) -> None:

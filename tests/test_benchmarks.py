@@ -112,7 +112,12 @@ def test_least_arithmetic_by_hand() -> None:
     lengths = [Lengths(3, (2, 1))]
     assert least_flops("sft", shape, lengths) == 3 * (backbone + head)
     assert least_flops("dpo", shape, lengths) == 4 * (backbone + head)
-    assert least_flops("reward", shape, lengths) == 3 * backbone
+    ends = 2 * (keys * 6 + rest * 2) + 4 * 4 * ((3 + 2) + (3 + 1))
+    assert least_flops("reward", shape, lengths) == 3 * (first + ends)
+    assert least_flops("score", shape, lengths) == first + ends
+    assert (
+        least_flops("ppo", shape, lengths) == 14 * (backbone + head) + 13 * backbone + first + ends
+    )
 
 
 def test_sampling_stops_are_few_and_the_same_everywhere() -> None:
@@ -208,6 +213,10 @@ def test_a_suite_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     again = Ledger.read(file)
     assert (again.rows, again.faults) == (ledger.rows, {"b": "no such thing"})
     assert again.rows["a"] == row(side(10.0), side(5.0)) and again.rates == {"trl, float32": 2.5}
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"key": "c", "ra')
+    Ledger.read(file).note_rate("d", 1.0)
+    assert file.read_bytes().startswith(whole) and Ledger.read(file).rates["d"] == 1.0
 
 
 def test_the_suite_s_cases() -> None:
@@ -222,6 +231,34 @@ def test_the_suite_s_cases() -> None:
         work_of(parse(case.arguments))
     with pytest.raises(ValueError, match="tasks=dop"):
         list(cases(parse(["--suite", "--tasks", "dop"])))
+    with pytest.raises(ValueError, match=r"peers=tlr: expected some of trl, generate, vllm"):
+        list(cases(parse(["--suite", "--peers", "tlr"])))
+    with pytest.raises(ValueError, match=r"repeats=0"):
+        suite.run_suite(parse(["--suite", "--repeats", "0"]))
+
+
+def test_some_cases_alone_leave_the_published_table_as_it_is(
+    placed: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "RUNS", tmp_path)
+    monkeypatch.setattr(suite, "RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(suite, "TASKS", ("score",))
+    monkeypatch.setattr(suite, "run_case", lambda *_: row(side(10.0), side(5.0)))
+    monkeypatch.setattr(suite, "_check_environments", lambda *_: None)
+    suite.run_suite(parse(["--suite", "--models", "6m"]))
+    assert (tmp_path / "suite.md").is_file() and not (tmp_path / "RESULTS.md").exists()
+    suite.run_suite(parse(["--suite"]))
+    assert (tmp_path / "RESULTS.md").is_file()
+
+
+def test_a_variant_says_how_many_rows_go_at_once() -> None:
+    assert workload.rows_at_once("padded", "", 128) == 0
+    assert workload.rows_at_once("padded-by-32", "32", 128) == 32
+    for rows in ("0", "x", "48"):
+        with pytest.raises(
+            ValueError, match=f"variant=v: expected a divisor of 128 rows, not {rows}"
+        ):
+            workload.rows_at_once("v", rows, 128)
 
 
 def test_the_suite_tries_peers_out_and_measures_each_case_once(
