@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -35,45 +36,71 @@ _log = logging.getLogger(__name__)
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The kernels, or None where they are switched off or cannot be compiled."""
-    compiler = _compiler()
-    if os.environ.get(SWITCH) == "0" or compiler is None:
+    if os.environ.get(SWITCH) == "0":
         return None
     try:
-        return ctypes.CDLL(str(_built(compiler)))
+        return ctypes.CDLL(str(_built(_compiler())))
     except OSError as error:
         _log.warning("no kernels of our own, PyTorch's are used: %s", error)
         return None
 
 
-def _compiler() -> str | None:
-    named = os.environ.get("CXX")
-    return shutil.which(named) if named else shutil.which("g++") or shutil.which("c++")
+def _compiler() -> list[str]:
+    """A program, by its path, and its own options: ``CXX`` may have some.
+
+    Raises:
+        OSError: there is none.
+    """
+    named = shlex.split(os.environ.get("CXX", ""))
+    for name, *options in [named] if named else [["g++"], ["c++"]]:
+        if path := shutil.which(name):
+            return [path, *options]
+    raise OSError(f"no C++ compiler: {named[0] if named else 'neither g++ nor c++'} is not found")
 
 
-def _built(compiler: str) -> Path:
-    """Raises ``OSError`` where it cannot be compiled, or not be kept."""
-    sources = sorted(_FOLDER.glob("*.cpp"))
+def _built(compiler: Sequence[str]) -> Path:
+    """The library, compiled where it is not kept whole.
+
+    Raises:
+        OSError: it cannot be compiled, or not be kept.
+    """
     path = cache_place(f"kernels-{_digest(compiler)}.so")
-    if not path.exists():
+    if not _is_whole(path):
         _log.info("compiling kernels for this processor, once")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Processes that compile at the same time each write their own file, and the last stays.
+        # Processes that compile at the same time each write their own files, and the last stay.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             built = Path(folder, path.name)
-            _compile(compiler, sources, built)
+            _compile(compiler, sorted(_FOLDER.glob("*.cpp")), built)
+            _sum_file(built).write_text(_sum(built), encoding="ascii")
+            _sum_file(built).replace(_sum_file(path))
             built.replace(path)
     return path
 
 
-def _compile(compiler: str, sources: Sequence[Path], built: Path) -> None:
+def _is_whole(path: Path) -> bool:
+    """To load a library that a crash cut short would end the process."""
+    file = _sum_file(path)
+    return path.is_file() and file.is_file() and file.read_text(encoding="ascii") == _sum(path)
+
+
+def _sum_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _sum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _compile(compiler: Sequence[str], sources: Sequence[Path], built: Path) -> None:
     objects = [built.with_name(f"{source.stem}.o") for source in sources]
     _run(
         *(
-            [compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)]
+            [*compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)]
             for source, compiled in zip(sources, objects, strict=True)
         )
     )
-    _run([compiler, *_FLAGS, "-shared", *map(str, objects), "-o", str(built)])
+    _run([*compiler, *_FLAGS, "-shared", *map(str, objects), "-o", str(built)])
 
 
 def _run(*commands: Sequence[str]) -> None:
@@ -88,9 +115,9 @@ def _run(*commands: Sequence[str]) -> None:
             raise OSError(f"{command[0]} ended with {process.returncode}: {words[-2000:]}")
 
 
-def _digest(compiler: str) -> str:
+def _digest(compiler: Sequence[str]) -> str:
     parts = [p.read_bytes() for p in sorted(_FOLDER.glob("*.[ch]*"))]
-    parts += [compiler.encode(), " ".join(_FLAGS).encode(), _processor().encode()]
+    parts += [" ".join([*compiler, *_FLAGS]).encode(), _processor().encode()]
     return hashlib.sha256(b"\0".join([*parts, torch.__version__.encode()])).hexdigest()[:16]
 
 
