@@ -380,6 +380,9 @@ def test_what_is_unknown_is_said_to_be() -> None:
     assert reward["seconds"] is None and reward["data"]["rows"] is None
     assert ppo["seconds"] > 0 and not ppo["fits"]
     assert ppo["peak_bytes"] == pytest.approx(sum(line["bytes"] for line in ppo["memory"]))
+    assert (found["all"]["seconds"], found["all"]["fits"]) == (None, False)
+    assert found["all"]["peak_bytes"] == max(reward["peak_bytes"], ppo["peak_bytes"])
+    assert "lora_r=16" in [way["change"] for way in ppo["ways"]]
 
 
 def test_a_recipe_for_a_gpu_is_planned_where_there_is_none(tmp_path: Path) -> None:

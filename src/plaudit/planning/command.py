@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from plaudit.catalogue import CATALOGUE
 from plaudit.config import apply_overrides, make_config, read_yaml
 from plaudit.models.devices import is_device_name
 from plaudit.pipeline import Step, read_recipe, stage_module
-from plaudit.planning.advice import ways
+from plaudit.planning.advice import Way, ways
 from plaudit.planning.data import Stated
 from plaudit.planning.devices import HERE, Placement, Sharding, device_of
 from plaudit.planning.known import Known
@@ -48,15 +48,20 @@ def show_plan(steps: tuple[Step, ...], asked: Asked) -> None:
         steps, placement,
         stated=asked.stated, price_per_hour=asked.price_per_hour,
     )  # fmt: skip
+    known = Known(steps=steps, stated=asked.stated, on_cpu=placement.measured)
+    found = {
+        step.name: list(ways(step, known, placement))
+        for step, planned in zip(steps, plan.steps, strict=True)
+        if not planned.fits
+    }
     if asked.as_json:
-        print(json.dumps(as_data(plan), indent=2))
+        print(json.dumps(as_data(plan, found), indent=2))
         return
     console = Console(soft_wrap=True, highlight=False)
     Console().print(table(plan))
     for line in (plan.times, *on_paper(placement), *missing(plan)):
         console.print(line)
-    known = Known(steps=steps, stated=asked.stated, on_cpu=placement.measured)
-    for line in _told(plan, steps, known, explain=asked.explain):
+    for line in _told(plan, found, explain=asked.explain):
         console.print(line, markup=False)
 
 
@@ -125,14 +130,12 @@ def _placement(asked: Asked) -> Placement:
     )  # fmt: skip
 
 
-def _told(plan: Plan, steps: Sequence[Step], known: Known, *, explain: bool) -> Iterator[str]:
-    for step, found in zip(steps, plan.steps, strict=True):
-        if not explain and found.fits:
+def _told(plan: Plan, found: Mapping[str, Sequence[Way]], *, explain: bool) -> Iterator[str]:
+    for step in plan.steps:
+        if not explain and step.fits:
             continue
         yield ""
-        yield from explanation(found)
-        if found.fits or found.memory is None:
-            continue
-        yield "  it does not fit; what would change that:"
-        for way in ways(step, known, plan.placement):
-            yield ways_line(way)
+        yield from explanation(step)
+        if not step.fits:
+            yield "  it does not fit; what would change that:"
+            yield from map(ways_line, found[step.name])

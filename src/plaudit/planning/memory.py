@@ -101,7 +101,7 @@ def _standing(work: Work, placement: Placement) -> Iterator[Line]:
         yield Line("compiled kernels", KERNELS_BYTES[work.precision], "by oneDNN, for every shape")
     for model in work.models:
         what = f"weights of the {model.role}"
-        how = f"{_count(model.weights)} x {size} B{of}"
+        how = f"{counted(model.weights)} x {size} B{of}"
         yield Line(what, model.weights * size / share, how)
     for model in work.models:
         if model.learned:
@@ -114,9 +114,11 @@ def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterat
     # Adapters and the heads beside them are float32 whatever the backbone is.
     rounded = precision != "float32" and not model.lora_r
     if rounded:
-        yield Line(f"masters of the {role}", 4 * count / share, f"{_count(count)} x 4 B{of}")
-    yield Line(f"Adam's moments of the {role}", 8 * count / share, f"{_count(count)} x 2 x 4 B{of}")
-    yield Line(f"gradients of the {role}", 4 * count / share, f"{_count(count)} x 4 B{of}")
+        yield Line(f"masters of the {role}", 4 * count / share, f"{counted(count)} x 4 B{of}")
+    yield Line(
+        f"Adam's moments of the {role}", 8 * count / share, f"{counted(count)} x 2 x 4 B{of}"
+    )
+    yield Line(f"gradients of the {role}", 4 * count / share, f"{counted(count)} x 4 B{of}")
 
 
 def _slots(shape: Shape, sampling: Sampling, size: int, placement: Placement) -> Line:
@@ -161,7 +163,7 @@ def _packed_weights(shape: Shape, precision: Precision) -> Line:
     """The copy that kernels sample from, of factors as they are multiplied."""
     size = BYTES[precision] if multiplies_bfloat16() else BYTES["float32"]
     weights = shape.matrix_parameters + shape.vocab_size * shape.hidden_size
-    return Line("weights as kernels read them", weights * size, f"{_count(weights)} x {size} B")
+    return Line("weights as kernels read them", weights * size, f"{counted(weights)} x {size} B")
 
 
 def _of_model(work: Work, phase: Phase, model: Model, placement: Placement) -> Iterator[Line]:
@@ -216,11 +218,11 @@ def _gathered(work: Work, phase: Phase) -> Iterator[Line]:
         layer = model.shape.matrix_parameters / model.shape.layers
         table = model.shape.vocab_size * model.shape.hidden_size
         total = (2 * layer + table) * size
-        how = f"2 layers of {_count(layer)} and a table of {_count(table)}, x {size} B"
+        how = f"2 layers of {counted(layer)} and a table of {counted(table)}, x {size} B"
         yield Line(f"gathered weights of the {model.role}", total, how)
 
 
-def _count(parameters: float) -> str:
+def counted(parameters: float) -> str:
     """``70.6 B``: parameters, as people say them."""
     for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if parameters >= unit:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.table import Table
 
 from plaudit.planning.advice import Way
-from plaudit.planning.memory import Memory
+from plaudit.planning.memory import Memory, counted
 from plaudit.planning.plan import PhasePlan, Plan, StepPlan
 
 UNKNOWN = "unknown"
@@ -36,7 +37,8 @@ def explanation(step: StepPlan) -> Iterator[str]:
         yield f"  {step.unknown}: it computes with no model, or is not planned yet"
         return
     for model in step.work.models:
-        sizes = f"{quantity(model.shape.counted(model.head))} parameters ({model.shape.said})"
+        count = counted(model.shape.counted(model.head))
+        sizes = f"{count} parameters ({model.shape.said})"
         kind = f"adapters of rank {model.lora_r}" if model.lora_r else "all weights"
         learned = f"learns {kind}" if model.trained else "frozen"
         yield f"  {model.role}: {model.shape.name}, {sizes}, {learned}"
@@ -63,15 +65,21 @@ def ways_line(way: Way) -> str:
     return f"    {way.change}: {size(way.peak_bytes)}, {fits}"
 
 
-def as_data(plan: Plan) -> dict[str, Any]:
-    """Everything, for other programs to read; what is unknown is null."""
+def as_data(plan: Plan, ways: Mapping[str, Sequence[Way]]) -> dict[str, Any]:
+    """Everything, for other programs to read; what is unknown is null.
+
+    Args:
+        ways: of each step that does not fit, by its name, what would change that.
+    """
+    all_steps = _together(plan)
     return {
         "device": plan.placement.device.name,
         "gpus": plan.placement.gpus,
         "sharding": plan.placement.sharding,
         "memory_bytes": plan.placement.device.memory_bytes,
         "times": plan.times,
-        "steps": [_step_data(plan, step) for step in plan.steps],
+        "steps": [_step_data(plan, step, ways.get(step.name, ())) for step in plan.steps],
+        "all": all_steps._asdict(),
     }
 
 
@@ -116,7 +124,7 @@ def _row(plan: Plan, step: StepPlan) -> list[str]:
     cost = plan.cost(step.seconds)
     return [
         step.name,
-        f"{_short(first.name)} {quantity(first.parameters).replace(' ', '')}",
+        f"{_short(first.name)} {counted(first.parameters).replace(' ', '')}",
         size(step.memory.peak_bytes),
         "yes" if step.fits else "[bold red]no[/]",
         quantity(step.tokens),
@@ -131,21 +139,42 @@ def _short(name: str) -> str:
     return name.rstrip("/").split("/")[-1]
 
 
-def _totals(plan: Plan) -> list[str]:
-    """Of the steps that are reckoned, one after another; unknown where one of them is."""
+class _Together(NamedTuple):
+    """The steps that are reckoned, one after another; unknown where one of them is."""
+
+    peak_bytes: float
+    fits: bool
+    tokens: float | None
+    flops: float | None
+    seconds: float | None
+    cost: float | None
+
+
+def _together(plan: Plan) -> _Together:
     steps = [step for step in plan.steps if step.work is not None]
-    peak = max((step.memory.peak_bytes for step in steps if step.memory), default=0.0)
     seconds = _sum([step.seconds for step in steps])
-    cost = plan.cost(seconds)
+    return _Together(
+        peak_bytes=max((step.memory.peak_bytes for step in steps if step.memory), default=0.0),
+        fits=all(step.fits for step in steps),
+        tokens=_sum([step.tokens for step in steps]),
+        flops=_sum([step.flops for step in steps]),
+        seconds=seconds,
+        cost=plan.cost(seconds),
+    )
+
+
+def _totals(plan: Plan) -> list[str]:
+    found = _together(plan)
+    cost = UNKNOWN if found.cost is None else f"{found.cost:,.2f}"
     return [
         "all",
         "",
-        size(peak),
-        "yes" if all(step.fits for step in steps) else "no",
-        quantity(_sum([step.tokens for step in steps])),
-        quantity(_sum([step.flops for step in steps])),
-        duration(seconds),
-        *([UNKNOWN if cost is None else f"{cost:,.2f}"] if plan.price_per_hour is not None else []),
+        size(found.peak_bytes),
+        "yes" if found.fits else "no",
+        quantity(found.tokens),
+        quantity(found.flops),
+        duration(found.seconds),
+        *([cost] if plan.price_per_hour is not None else []),
     ]
 
 
@@ -171,9 +200,9 @@ def _phase_line(plan: PhasePlan) -> str:
     return f"{said}, {quantity(plan.flops)} FLOPs, {duration(plan.seconds)}"
 
 
-def _step_data(plan: Plan, step: StepPlan) -> dict[str, Any]:
+def _step_data(plan: Plan, step: StepPlan, ways: Sequence[Way]) -> dict[str, Any]:
     if step.work is None or step.memory is None:
-        return {"step": step.name, "stage": step.stage, "planned": False}
+        return {"step": step.name, "stage": step.stage, "planned": False, "why": step.unknown}
     return {
         "step": step.name,
         "stage": step.stage,
@@ -209,4 +238,5 @@ def _step_data(plan: Plan, step: StepPlan) -> dict[str, Any]:
             for one in step.phases
         ],
         "notes": list(step.work.notes),
+        "ways": [asdict(way) for way in ways],
     }
