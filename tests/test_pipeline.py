@@ -28,6 +28,8 @@ class CopyConfig(Config):
     """What is added to its text."""
     parts: dict[str, str] = Field(default_factory=dict)
     """More of them."""
+    others: tuple[str, ...] = ()
+    """And more."""
     fail: bool = False
     """Stop after the checkpoint."""
     numbers: list[float] = Field(default_factory=list)
@@ -44,14 +46,15 @@ def copy(config: CopyConfig, output: Path) -> Artifact:
     draft.save_clock()
     if config.fail and not (output.parent / "mended").exists():
         raise RuntimeError("cut off")
-    sources = [config.source, *config.parts.values()]
+    sources = [config.source, *config.parts.values(), *config.others]
     texts = [text(Path(source)) for source in sources]
     (draft.path / "text").write_text("+".join(texts) + str(config.suffix))
     return draft.finish({"length": len(texts)})
 
 
 def inputs(config: CopyConfig) -> dict[str, Path]:
-    return local_inputs(source=config.source, **config.parts)
+    others = {f"others/{place}": other for place, other in enumerate(config.others)}
+    return local_inputs(source=config.source, **config.parts, **others)
 
 
 def text(source: Path) -> str:
@@ -160,6 +163,20 @@ def test_a_reference_anywhere_in_a_step_makes_it_follow():
         "a": {"stage": "copy", "source": "data"},
     }
     assert [s.name for s in read_recipe(recipe(steps=steps)).steps] == ["a", "b"]
+
+
+def test_a_step_may_read_a_list_of_steps():
+    steps = {
+        "joined": {"stage": "copy", "source": "data", "others": ["${a}", "${b}"]},
+        "b": {"stage": "copy", "source": "data", "suffix": "b"},
+        "a": {"stage": "copy", "source": "data", "suffix": "a"},
+    }
+    recipe(steps=steps)
+    assert list(done()) == ["b", "a", "joined"]
+    assert text(Path("runs/one/joined")) == "d+da+db"
+    steps["joined"]["others"] = ["${a}", "nowhere"]
+    with pytest.raises(ValueError, match="steps.joined: others/1: nowhere"):
+        read_recipe(recipe(steps=steps))
 
 
 def test_a_step_waits_for_what_it_is_told_to_and_no_option_is_lost():

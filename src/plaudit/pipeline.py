@@ -304,6 +304,8 @@ def _standing_in(value: Any, places: Collection[Path], other: str) -> Any:
         return value.model_copy(update=fields)
     if isinstance(value, Mapping):
         return {key: _standing_in(inner, places, other) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_standing_in(inner, places, other) for inner in value]
     if isinstance(value, str) and any(Path(value).is_relative_to(place) for place in places):
         return other
     return value
