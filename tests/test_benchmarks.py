@@ -308,3 +308,29 @@ def test_every_peer_has_its_turn_in_an_environment_of_its_own() -> None:
 def test_a_command_that_fails_says_why() -> None:
     found = run_json([sys.executable, "-c", "raise SystemExit('no such thing')"], {})
     assert found == {"failed": "no such thing"}
+
+
+def test_trl_s_trainers_take_a_step_in_parts() -> None:
+    settings = pytest.importorskip("benchmarks.trl_settings")
+    work = Work(task="dpo", model="toy", precision="bfloat16", examples=8)
+    told = settings.said(work, settings.variant_of("autocast-by-4", work))
+    assert (told["per_device_train_batch_size"], told["gradient_accumulation_steps"]) == (4, 2)
+    assert told["bf16"] and told["dtype"] == "torch.float32"
+    whole = settings.said(work, settings.variant_of("weights", work))
+    assert (whole["per_device_train_batch_size"], whole["gradient_accumulation_steps"]) == (8, 1)
+    for name in ("autocast-by-3", "float32", "autocast-padding-free", "quick"):
+        with pytest.raises(ValueError, match=f"variant={name}"):
+            settings.variant_of(name, work)
+
+
+def test_rows_by_length_come_back_in_their_order() -> None:
+    generate = pytest.importorskip("benchmarks.generate_side")
+    parts: list[list[int]] = []
+
+    def go_on(prompts: list[list[int]]) -> list[list[int]]:
+        parts.append([len(prompt) for prompt in prompts])
+        return [[len(prompt)] for prompt in prompts]
+
+    prompts = [[0] * tokens for tokens in (5, 1, 4, 2)]
+    assert generate.by_length(go_on, 2)(prompts) == [[5], [1], [4], [2]]
+    assert parts == [[1, 2], [4, 5]]
