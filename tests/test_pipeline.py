@@ -175,7 +175,7 @@ def test_a_step_may_read_a_list_of_steps():
     assert list(done()) == ["b", "a", "joined"]
     assert text(Path("runs/one/joined")) == "d+da+db"
     steps["joined"]["others"] = ["${a}", "nowhere"]
-    with pytest.raises(ValueError, match="steps.joined: others/1: nowhere"):
+    with pytest.raises(ValueError, match=r"steps\.joined: others/1: nowhere"):
         read_recipe(recipe(steps=steps))
 
 
