@@ -24,8 +24,11 @@ from benchmarks.workload import (
     ensure_made,
 )
 
-STEPS: dict[str, int] = {"6m": 6, "30m": 4, "120m": 3, "0.5b": 8, "1.5b": 6}
-FEW_STEPS, LONG_STEPS = 4, 4
+STEPS: dict[str, tuple[int, int]] = {
+    "6m": (16, 6), "30m": (4, 2), "120m": (3, 2), "0.5b": (8, 2), "1.5b": (6, 2),
+}  # fmt: skip
+"""Of a turn, and how many of them are not counted: while shapes are new, kernels are compiled."""
+FEW_STEPS = LONG_STEPS = (4, 2)
 """Of models made for tests; of steps that take long: long prompts, PPO's epochs."""
 USUAL_MODELS = "6m,30m"
 PEERS: dict[str, tuple[str, ...]] = {"sample": ("generate", "vllm")}
@@ -94,14 +97,15 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
         ValueError: a side fails, or the two do not learn the same.
     """
     ensure_made(Work(task=case.task, model=case.model, data=case.data, pairs=runner.pairs))
-    steps = ["--steps", str(_steps(case)), "--warmup", "2"]
+    steps, warmup = _steps(case)
+    length = ["--steps", str(steps), "--warmup", str(warmup)]
     setting = runner.best(case) if case.peer else AS_IT_COMES
     ours, theirs, peaks = [], [], []
     for _ in range(repeats):
         peaks.append(runner.peak(case))
-        ours.append(whole(runner.side("plaudit", case, steps)))
+        ours.append(whole(runner.side("plaudit", case, length)))
         if case.peer:
-            theirs.append(whole(runner.side(case.peer, case, steps, setting)))
+            theirs.append(whole(runner.side(case.peer, case, length, setting)))
     row = Row(
         case=case.name, precision=case.precision, sampled=case.task in NEW_TOKENS,
         peer=_described(theirs[0], setting) if theirs else "",
@@ -112,7 +116,7 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
     return row
 
 
-def _steps(case: Case) -> int:
+def _steps(case: Case) -> tuple[int, int]:
     steps = STEPS.get(case.model, FEW_STEPS)
     return min(steps, LONG_STEPS) if case.data == "long" or case.task == "ppo" else steps
 
