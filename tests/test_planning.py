@@ -35,6 +35,7 @@ from plaudit.planning.show import explanation, quantity
 from plaudit.planning.stages import work_of
 from plaudit.planning.timing import PaperClock
 from plaudit.planning.work import Model, Phase, Sampling
+from plaudit.scoring import Ensemble
 from tests.tiny import FAMILIES, tiny_language_model, tiny_scalar_model
 
 HERE = Path(__file__).parent.parent
@@ -252,6 +253,35 @@ def test_adapters_share_one_backbone() -> None:
     assert (reward.learned, reward.weights) == (0, 69_503_041_536)
 
 
+def test_a_reward_adapter_on_the_policys_backbone_has_no_weights_of_its_own(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"output: {tmp_path / 'run'}\n"
+        "steps:\n"
+        "  sft: {model: plaudit/nano, dataset: org/chats, device: cuda}\n"
+        '  reward: {model: "${sft}", dataset: org/pairs, lora_r: 8, device: cuda}\n'
+        '  rl: {model: "${sft}", dataset: org/pairs, max_steps: 1, lora_r: 16,\n'
+        '       reward_model: "${reward}"}\n'
+    )
+
+    def reward_weights(*said: str) -> int:
+        steps = steps_of_recipe(recipe, said)
+        work = work_of("rl", steps[2].config, Known(steps=steps, stated=Stated(rows=10)))
+        assert work is not None
+        return work.models[-1].weights
+
+    shape = shape_of("plaudit/nano")
+    adapter = 8 * shape.adapter_ends + shape.hidden_size
+    assert reward_weights() == adapter
+    sft, reward, _ = steps_of_recipe(recipe, [])
+    _write_model(sft)
+    _write_model(reward, model=sft.output)
+    assert reward_weights() == adapter, "read from what lies there"
+    apart = ("steps.reward.lora_r=0", "steps.rl.lora_r=0", "steps.reward.model=plaudit/nano")
+    for said in apart:
+        assert reward_weights(said) > shape.counted("scalar") - 1, said
+
+
 @pytest.mark.parametrize("lora_r", [0, 16])
 def test_layers_computed_again_keep_less_and_cost_a_pass_more(lora_r: int) -> None:
     asked = [f"steps.ppo.lora_r={lora_r}"] if lora_r else []
@@ -371,6 +401,44 @@ def test_data_that_a_step_is_yet_to_write_is_expected_of_that_step() -> None:
     assert raft.lengths.count == sample.lengths.count and raft.steps
     assert raft.lengths.said.startswith("what sample may write at most, 1 of a prompt")
     assert {len(row.responses) for row in raft.lengths.rows} == {1}
+
+
+def test_each_member_of_an_ensemble_stands_in_memory_and_scores(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"output: {tmp_path / 'run'}\n"
+        "steps:\n"
+        "  a: {stage: reward, model: Qwen/Qwen2.5-0.5B, dataset: org/pairs}\n"
+        "  b: {stage: reward, model: Qwen/Qwen2.5-7B, dataset: org/pairs}\n"
+        '  both: {stage: ensemble, models: ["${a}", "${b}"]}\n'
+        "  rl: {model: Qwen/Qwen2.5-0.5B, dataset: org/pairs, max_steps: 1,\n"
+        '       reward_model: "${both}"}\n'
+    )
+    steps = steps_of_recipe(recipe, [])
+    for member, name in zip(steps[:2], ("0.5B", "7B"), strict=True):
+        known = Known(steps=steps, stated=Stated())
+        assert known.shape(str(member.output)).name == f"Qwen/Qwen2.5-{name}"
+    plan = plan_steps(steps, H100, stated=Stated(rows=100)).steps[-1]
+    assert plan.work is not None and plan.memory is not None
+    members = [model for model in plan.work.models if model.role.startswith("reward")]
+    assert [m.role for m in members] == ["reward_model (1 of 2)", "reward_model (2 of 2)"]
+    assert members[1].weights > 10 * members[0].weights
+    assert sum(p.phase.name.startswith("scoring by reward") for p in plan.phases) == 2
+    # A critic begins from the first.
+    ppo = steps_of_recipe(recipe, ["steps.rl.algorithm=ppo"])
+    work = work_of("rl", ppo[-1].config, Known(steps=ppo, stated=Stated(rows=100)))
+    assert work is not None
+    [critic] = [model for model in work.models if model.role == "critic"]
+    assert critic.shape.name == "Qwen/Qwen2.5-0.5B"
+
+
+def test_an_ensemble_on_disk_is_planned_by_its_members(tmp_path: Path) -> None:
+    place = tmp_path / "both"
+    for member in (".", "members/0", "members/1"):
+        shutil.copytree(model_path("plaudit/nano"), place / member, dirs_exist_ok=True)
+    Ensemble(members=("members/0", "members/1"), combine="mean").write(place)
+    found = Known(steps=(), stated=Stated()).members(str(place))
+    assert found == (str(place / "members/0"), str(place / "members/1"))
 
 
 def test_what_is_unknown_is_said_to_be() -> None:
@@ -512,9 +580,11 @@ def test_a_stage_is_planned_that_begins_with_an_artifact_of_its_own_name(
     assert Known(steps=(step,), stated=Stated()).shape("runs/sft").parameters
 
 
-def _write_model(step: Step) -> None:
+def _write_model(step: Step, **inputs: Path) -> None:
     """An artifact as the step writes it, on a GPU, with a model of nano's sizes."""
     config = step.config.model_dump(mode="json") | {"device": "cuda"}
-    draft = Draft.open(step.output, stage=step.stage, config=config, inputs={})
+    draft = Draft.open(step.output, stage=step.stage, config=config, inputs=inputs)
     shutil.copytree(model_path("plaudit/nano"), draft.path / "model")
+    if config.get("lora_r"):
+        (draft.path / "adapter").mkdir()
     draft.finish({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from plaudit.planning.known import Known
@@ -14,7 +15,7 @@ def rl_work(config: Any, known: Known) -> Work:
     policy = learned(config, known)
     reference = Model(role="reference", shape=policy.shape, shared=bool(config.lora_r))
     critics = _critics(config, known, policy)
-    judges = scorers(known, {n: source.reward_model for n, source in config.sources.items()})
+    judges = _reward_models(config, known)
     lengths = known.reader(config.model).prompts(
         config.dataset, config.portion, config, responses=config.num_generations
     )
@@ -28,6 +29,15 @@ def rl_work(config: Any, known: Known) -> Work:
         steps=config.max_steps,
         notes=tuple(_rl_notes(config)),
     )
+
+
+def _reward_models(config: Any, known: Known) -> list[Model]:
+    """The first of them without weights where it is an adapter on the policy's own backbone."""
+    named = {name: source.reward_model for name, source in config.sources.items()}
+    judges, first = scorers(known, named), config.first_reward_model
+    rank = known.rank_on(config.model, first) if config.lora_r and first else 0
+    on_it = {name for name, model in named.items() if rank and model == first}
+    return [replace(j, lora_r=rank, shared=True) if j.role in on_it else j for j in judges]
 
 
 def _critics(config: Any, known: Known, policy: Model) -> list[Model]:

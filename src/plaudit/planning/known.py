@@ -10,10 +10,13 @@ from typing import Any
 from transformers import LlamaConfig
 
 from plaudit.artifacts import read_artifact
+from plaudit.models import model_path
 from plaudit.pipeline import Step
 from plaudit.planning.data import NANO, Found, Reader, Stated, has_tokenizer
 from plaudit.planning.rows import Lengths
-from plaudit.planning.shapes import Shape, count, shape_of
+from plaudit.planning.shapes import Shape, count, published, shape_of
+from plaudit.scoring import read_ensemble
+from plaudit.stages.rl_roles import is_adapter_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,30 @@ class Known:
         if step.stage == "pretrain":
             return count(pretrained_config(step.config), name=step.name, said="its options")
         return self.shape(_begins_with(step))
+
+    def members(self, model: str) -> tuple[str, ...]:
+        """The models that answer in its place: an ensemble's members, or itself alone."""
+        step = self._writer(model)
+        if step is not None and step.stage == "ensemble":
+            config: Any = step.config
+            return config.models
+        if step is not None or published(model):
+            return (model,)
+        path = Path(model_path(model))
+        ensemble = read_ensemble(path)
+        return tuple(str(path / one) for one in ensemble.members) if ensemble else (model,)
+
+    def rank_on(self, model: str, reward: str) -> int:
+        """The rank of a reward model that is an adapter on this model; 0 of any other."""
+        step = self._writer(reward)
+        if step is not None:
+            config: Any = step.config
+            there = self._writer(model) is not None or Path(model).exists()
+            on_it = step.stage == "reward" and config.model == model and there
+            return config.lora_r if on_it else 0
+        artifact = read_artifact(Path(reward))
+        on_it = artifact is not None and is_adapter_on(model, artifact)
+        return artifact.record["config"]["lora_r"] if on_it else 0
 
     def reader(self, model: str) -> Reader:
         step = self._writer(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plaudit.planning.known import Known
@@ -25,11 +25,19 @@ def learned(config: Any, known: Known, *, role: str = "policy", scalar: bool = F
 
 
 def scorers(known: Known, named: Mapping[str, str | None]) -> list[Model]:
+    """Reward models; an ensemble's members each with weights and a pass of their own."""
     return [
-        Model(role=name, shape=known.shape(model), head="scalar")
-        for name, model in named.items()
-        if model is not None
+        Model(role=role, shape=known.shape(model), head="scalar")
+        for name, said in named.items()
+        if said is not None
+        for role, model in _members(known, name, said)
     ]
+
+
+def _members(known: Known, role: str, model: str) -> Iterator[tuple[str, str]]:
+    members = known.members(model)
+    for k, member in enumerate(members, start=1):
+        yield (role if len(members) == 1 else f"{role} ({k} of {len(members)})"), member
 
 
 def sampled(

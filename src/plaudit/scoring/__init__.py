@@ -9,7 +9,7 @@ from plaudit.scoring.composition import (
     after,
     inside,
 )
-from plaudit.scoring.ensemble import ENSEMBLE_FILE, Combine, Ensemble
+from plaudit.scoring.ensemble import ENSEMBLE_FILE, Combine, Ensemble, read_ensemble
 from plaudit.scoring.functions import FunctionScorer
 from plaudit.scoring.opening import open_reward_model, valid_values
 from plaudit.scoring.process import PROCESS_FILE, Process, ProcessScorer
@@ -60,6 +60,7 @@ __all__ = [
     "open_chosen_scorer",
     "open_reward_model",
     "open_verifier",
+    "read_ensemble",
     "read_reference",
     "read_turn",
     "repetition",

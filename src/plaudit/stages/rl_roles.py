@@ -48,7 +48,7 @@ def reward_on_backbone(config: RLConfig, roles: Roles) -> dict[str, Roles]:
     source = read_artifact(Path(name)) if name else None
     if source is None or not isinstance(roles, AdapterRoles):
         return {}
-    if not _is_adapter_on(config.model, source):
+    if not is_adapter_on(config.model, source):
         return {}
     assert name is not None
     roles.add_frozen("reward", source.path / "adapter" / "reward")
@@ -65,7 +65,7 @@ def _adapter_roles(config: RLConfig, base) -> AdapterRoles:
     )
     if config.critic is not None:
         source = read_artifact(Path(_critic_source(config)))
-        if source is not None and _is_adapter_on(config.model, source):
+        if source is not None and is_adapter_on(config.model, source):
             roles.load_adapter("critic", source.path / "adapter" / "reward")
             _speak_as_reward(config, _critic_source(config), roles.head("critic"))
         else:
@@ -107,7 +107,8 @@ def _share(config: RLConfig, name: str) -> float:
     return 1.0
 
 
-def _is_adapter_on(model: str, reward: Artifact) -> bool:
+def is_adapter_on(model: str, reward: Artifact) -> bool:
+    """Whether a reward model is an adapter that was learned on this very model."""
     path = Path(model)
     same = path.exists() and reward.record["inputs"].get("model") == hash_input(path)
     return same and (reward.path / "adapter").is_dir()
