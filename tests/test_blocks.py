@@ -17,10 +17,9 @@ ASKED = ("policy.logprobs", "policy.entropy", "critic.values")
 
 
 def test_rows_come_in_blocks_where_kernels_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    for fast, block in ((True, BLOCK), (False, 1)):
-        monkeypatch.setattr(blocks, "multiplies_bfloat16", lambda fast=fast: fast)
-        assert block_rows(torch.bfloat16, "cpu") == block
-        assert block_rows(torch.float32, "cpu") == block_rows(torch.bfloat16, "cuda") == 1
+    for compiled, block in ((True, BLOCK), (False, 1)):
+        monkeypatch.setattr(blocks, "compiles_products", lambda _, said=compiled: said)
+        assert block_rows(tiny_language_model()) == block
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gpt_neox"])
@@ -28,14 +27,14 @@ def test_what_fills_a_block_changes_nothing(family: str, monkeypatch: pytest.Mon
     batch = collate(some_trees(), layout="packed")
     assert batch.ids_BT.shape[1] % 12 and len(batch.predict_N) % 12, "something is to be filled"
     plain, plain_gradients = outputs_of(family, batch)
-    monkeypatch.setattr(blocks, "block_rows", lambda *_: 12)
+    monkeypatch.setattr(blocks, "block_rows", lambda _: 12)
     found, gradients = outputs_of(family, batch)
     torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(gradients, plain_gradients, rtol=1e-4, atol=1e-5)
 
 
 def test_all_products_are_of_whole_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(blocks, "compiles_products", lambda _: True)
     model = tiny_language_model()
     as_dtype(model, "bfloat16")
     rows: set[int] = set()

@@ -23,7 +23,7 @@ from transformers.models.qwen2 import modeling_qwen2 as qwen2
 from transformers.models.qwen3 import modeling_qwen3 as qwen3
 
 from plaudit.models.attention import share_keys
-from plaudit.models.products import multiplies_bfloat16, use_float32_products
+from plaudit.models.products import use_own_products
 from plaudit.native import library
 from plaudit.native.calls import takes
 from plaudit.native.gated import silu_times
@@ -47,8 +47,7 @@ def use_own_kernels(model: PreTrainedModel) -> None:
     """What every model is told that is made or loaded here: attention, and on a CPU its layers."""
     share_keys(model)
     use_native_layers(model)
-    if not multiplies_bfloat16():
-        use_float32_products(model)
+    use_own_products(model)
 
 
 def use_native_layers(model: PreTrainedModel) -> None:

@@ -31,20 +31,26 @@ static inline void multiply(const float* a, long stride, const float* w, long in
 }
 
 #if defined(__AVX512BF16__)
-// Pairs of inputs lie side by side, as the instruction takes them; `inputs` is even.
-template <int M>
-static inline void multiply(const bf16* a, long stride, const bf16* w, long inputs, Sums& sums) {
-    __m512 sum[M][VECTORS] = {};
+// Pairs of inputs lie side by side, as the instruction takes them; `inputs` is even. A row's next
+// pair lies 2 STEP numbers further on.
+template <int M, int STEP>
+static inline void add_product(const bf16* a, long stride, const bf16* w, long inputs, __m512 (&sum)[M][VECTORS]) {
     for (long k = 0; k < inputs; k += 2, w += 2 * TILE) {
         __m512bh column[VECTORS];
         for (int v = 0; v < VECTORS; ++v) column[v] = (__m512bh)_mm512_loadu_si512(w + 2 * v * LANES);
         for (int m = 0; m < M; ++m) {
             int32_t pair;
-            std::memcpy(&pair, a + m * stride + k, sizeof pair);
+            std::memcpy(&pair, a + m * stride + k * STEP, sizeof pair);
             __m512bh both = (__m512bh)_mm512_set1_epi32(pair);
             for (int v = 0; v < VECTORS; ++v) sum[m][v] = _mm512_dpbf16_ps(sum[m][v], both, column[v]);
         }
     }
+}
+
+template <int M>
+static inline void multiply(const bf16* a, long stride, const bf16* w, long inputs, Sums& sums) {
+    __m512 sum[M][VECTORS] = {};
+    add_product<M, 1>(a, stride, w, inputs, sum);
     for (int m = 0; m < M; ++m)
         for (int v = 0; v < VECTORS; ++v) sums[m][v] = (Vec)sum[m][v];
 }

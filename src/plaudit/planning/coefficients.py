@@ -59,9 +59,9 @@ FORWARD_WIDTHS = 4
 
 LIBRARIES_BYTES = 460e6
 """A process on a CPU with torch, transformers, peft and the stages, before there is a model."""
-KERNELS_BYTES: Mapping[Precision, float] = {"float32": 0.0, "bfloat16": 50e6}
-"""What oneDNN keeps compiled for matrix products on a CPU: in bfloat16 one for every shape, so
-that it grows with the micro-batches that have shapes of their own."""
+KERNELS_BYTES = 50e6
+"""What oneDNN keeps compiled for matrix products of bfloat16 on a CPU: one for every shape, so that
+it grows with the micro-batches that have shapes of their own."""
 CUDA_BYTES = 0.6e9
 """CUDA's context, its libraries' workspaces and kernels."""
 FRAGMENTED = 0.15

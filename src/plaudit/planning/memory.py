@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from plaudit.models.blocks import block_rows
+from plaudit.models.blocks import BLOCK
 from plaudit.models.forward import chunk_tokens
-from plaudit.models.loading import Precision, torch_dtype
+from plaudit.models.loading import Precision
 from plaudit.models.products import multiplies_bfloat16
+from plaudit.native.products import has_products
 from plaudit.planning.coefficients import (
     BYTES,
     FORWARD_WIDTHS,
@@ -75,9 +76,10 @@ def kept_bytes(
 
     Of a packed row kernels compute the last layer's half after attention, ``aD/2 + dI``, for
     written tokens alone, of which attention's answers are kept once more. Either are computed in
-    whole blocks where ``block_rows`` says so.
+    whole blocks where oneDNN compiles products for their number.
     """
-    block = block_rows(torch_dtype(precision), "cpu") if on_this_cpu and batch.packed else 1
+    in_blocks = on_this_cpu and batch.packed and _compiles(shape, precision)
+    block = BLOCK if in_blocks else 1
     positions, written = (-(-rows // block) * block for rows in (batch.positions, batch.written))
     by_kernels = shape.by_kernels and on_this_cpu
     kept = KEPT_BY_KERNELS[precision] if by_kernels else KEPT[precision, shape.gated]
@@ -97,8 +99,8 @@ def _standing(work: Work, placement: Placement) -> Iterator[Line]:
     of = f" / {share}" if share > 1 else ""
     size = BYTES[work.precision]
     yield Line("libraries", placement.device.overhead_bytes, "before there is a model")
-    if placement.measured and KERNELS_BYTES[work.precision]:
-        yield Line("compiled kernels", KERNELS_BYTES[work.precision], "by oneDNN, for every shape")
+    if placement.measured and any(_compiles(m.shape, work.precision) for m in work.models):
+        yield Line("compiled kernels", KERNELS_BYTES, "by oneDNN, for every shape")
     for model in work.models:
         what = f"weights of the {model.role}"
         how = f"{counted(model.weights)} x {size} B{of}"
@@ -106,6 +108,12 @@ def _standing(work: Work, placement: Placement) -> Iterator[Line]:
     for model in work.models:
         if model.learned:
             yield from _learning(model, work.precision, share, of)
+
+
+def _compiles(shape: Shape, precision: Precision) -> bool:
+    """Whether products are oneDNN's here, which in bfloat16 compiles them for every shape."""
+    by_kernels = shape.by_kernels and has_products()
+    return precision == "bfloat16" and multiplies_bfloat16() and not by_kernels
 
 
 def _learning(model: Model, precision: Precision, share: int, of: str) -> Iterator[Line]:
