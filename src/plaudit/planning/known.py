@@ -72,8 +72,9 @@ class Known:
             on_it = step.stage == "reward" and config.model == model and there
             return config.lora_r if on_it else 0
         artifact = read_artifact(Path(reward))
-        on_it = artifact is not None and is_adapter_on(model, artifact)
-        return artifact.record["config"]["lora_r"] if on_it else 0
+        if artifact is None or not is_adapter_on(model, artifact):
+            return 0
+        return artifact.record["config"]["lora_r"]
 
     def reader(self, model: str) -> Reader:
         step = self._writer(model)
