@@ -99,7 +99,7 @@ def run_case(runner: Runner, case: Case, repeats: int) -> Row:
     ensure_made(Work(task=case.task, model=case.model, data=case.data, pairs=runner.pairs))
     steps, warmup = _steps(case)
     length = ["--steps", str(steps), "--warmup", str(warmup)]
-    setting = runner.best(case) if case.peer else AS_IT_COMES
+    setting = runner.best(case, length) if case.peer else AS_IT_COMES
     ours, theirs, peaks = [], [], []
     for _ in range(repeats):
         peaks.append(runner.peak(case))

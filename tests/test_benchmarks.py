@@ -14,7 +14,7 @@ from benchmarks.ledger import Ledger
 from benchmarks.measured import Measured, report
 from benchmarks.results import Row, differing, median, ratio, section
 from benchmarks.run import one_side, parse, work_of
-from benchmarks.runner import Case, run_json
+from benchmarks.runner import PROBE, Case, Runner, Setting, run_json
 from benchmarks.sections import line, write_section
 from benchmarks.suite import cases
 from benchmarks.workload import MODELS, Files, Lengths, Shape, Work, groups, sampling_stops
@@ -217,6 +217,34 @@ def test_a_suite_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     file.write_bytes(whole + b'{"key": "c", "ra')
     Ledger.read(file).note_rate("d", 1.0)
     assert file.read_bytes().startswith(whole) and Ledger.read(file).rates["d"] == 1.0
+
+
+def test_a_peer_is_set_as_is_fastest_for_a_whole_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fastest in four steps grows slow here; what fails is passed over."""
+    briefly = {"weights": 10.0, "weights-by-4": 9.0, "autocast": 8.0, "autocast-by-2": 8.5}
+    lasting = {"weights": 3.0, "weights-by-4": 5.0, "autocast-by-2": 6.0}
+    tried: list[tuple[str, bool, int]] = []
+
+    def reported(self, _, case: Case, more, setting: Setting) -> dict:
+        tried.append((setting.variant, setting.kept, int(more[1])))
+        rates = briefly if more == PROBE else lasting
+        if setting.variant not in rates:
+            return {"failed": "out of memory"}
+        return {"examples_per_s": rates[setting.variant] * (1.0 if setting.kept else 0.5)}
+
+    monkeypatch.setattr(Runner, "side", reported)
+    ledger = Ledger.read(tmp_path / "rows.jsonl")
+    runner = Runner("", "cpu", "", tmp_path / "log.jsonl", ledger)
+    case, length = Case("grpo", "6m", "short", "bfloat16", 8, "trl"), ["--steps", "16"]
+    assert runner.best(case, length) == Setting("autocast-by-2", kept=True)
+    assert ("weights", False, 4) in tried and ("autocast", True, 16) not in tried
+    assert sum(steps == 16 for *_, steps in tried) == 3
+    before = len(tried)
+    again = Runner("", "cpu", "", tmp_path / "log.jsonl", Ledger.read(tmp_path / "rows.jsonl"))
+    assert again.best(case, length) == Setting("autocast-by-2", kept=True)
+    assert len(tried) == before, "rates are kept"
 
 
 def test_the_suite_s_cases() -> None:

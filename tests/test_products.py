@@ -139,6 +139,14 @@ def test_other_sizes_are_left_to_pytorch() -> None:
     assert torch.equal(layer(x), plain(x))
 
 
+@pytest.mark.parametrize("install", WAYS)
+def test_a_wrong_number_of_inputs_is_refused(install: Install) -> None:
+    layer = nn.Linear(32, 16).bfloat16()
+    install(layer)
+    with pytest.raises(RuntimeError, match="shapes"):
+        layer(drawn(4, 48, seed=1))
+
+
 def test_what_onednn_multiplies_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_language_model("llama")
     as_dtype(model, "bfloat16")

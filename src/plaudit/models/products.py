@@ -88,7 +88,7 @@ class _Ways(NamedTuple):
 
 
 def _by_kernels(module: nn.Linear, x: Tensor) -> Tensor:
-    return _forward(module, x, _KERNELS if takes_product(x, module.weight) else None)
+    return _forward(module, x, _KERNELS if takes_product(x, module.weight, module.bias) else None)
 
 
 def _by_float32(module: nn.Linear, x: Tensor) -> Tensor:

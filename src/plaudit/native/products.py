@@ -28,10 +28,11 @@ def has_products() -> bool:
     return there and not torch.cpu._is_amx_tile_supported()
 
 
-def takes_product(x: Tensor, weight_OI: Tensor) -> bool:
+def takes_product(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> bool:
     """Whether the kernels take these factors."""
-    whole = all(size % _LANES == 0 for size in weight_OI.shape)
-    return x.dtype == torch.bfloat16 and whole and takes(x, weight_OI) and has_products()
+    given = (x, weight_OI) if bias_O is None else (x, weight_OI, bias_O)
+    fits = x.shape[-1] == weight_OI.shape[-1] and all(n % _LANES == 0 for n in weight_OI.shape)
+    return x.dtype == torch.bfloat16 and fits and takes(*given) and has_products()
 
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
