@@ -153,7 +153,7 @@ def test_rl_raises_the_reward(base: str, pairs: str, tmp_path: Path, algorithm: 
         # the policy has to go slowly, or noise carries it away.
         pytest.param(
             "ppo",
-            {"learning_rate": 4e-3, "batch_size": 16, "num_ppo_epochs": 2,
+            {"learning_rate": 4e-3, "batch_size": 16, "num_ppo_epochs": 2, "max_steps": 28,
              "critic": {"lam": 1.0, "learning_rate": 1e-2, "warmup_steps": 4}},
             1.1,
             marks=pytest.mark.slow,
@@ -173,15 +173,16 @@ def check_reward_rises(
     if "critic" in options:
         critic = {"model": base, "learning_rate": 3e-3, "warmup_steps": 2, **options["critic"]}
         options = {**options, "critic": critic}
+    options = {"batch_size": 8, "max_steps": 14, **options}
     artifact = run_stage(
         "rl", tmp_path / "rl", algorithm=algorithm, model=base, dataset=pairs, beta=0.001,
-        reward_function="tests.small:count_of_e", max_steps=14, num_generations=8,
-        max_completion_length=12, **{"batch_size": 8, **options},
+        reward_function="tests.small:count_of_e", num_generations=8, max_completion_length=12,
+        **options,
     )  # fmt: skip
     first, last = first_and_last(artifact, "reward")
     assert last > times * first, f"{first} -> {last}"
     samples = read_rows(artifact.path / "samples.jsonl")
-    assert {row["step"] for row in samples} == set(range(1, 15))
+    assert {row["step"] for row in samples} == set(range(1, options["max_steps"] + 1))
 
 
 def test_rl_against_a_reward_model_wins_under_a_judge(
